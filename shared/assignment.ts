@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import * as z from 'zod';
+import { httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
+
+/**
+ * An endpoint as a region's probes receive it. Durations are integer milliseconds.
+ * Values may still hold `${probe:NAME}`, which the probe resolves from its own environment.
+ */
+export const assignmentSchema = z.strictObject({
+  id: z.int().positive(),
+  rev: z.int().positive(),
+  name: z.string(),
+  url: z.string(),
+  intervalMs: z.int().positive(),
+  timeoutMs: z.int().positive(),
+  replicas: z.int().positive(),
+  retries: z.strictObject({ count: z.int().min(0), delayMs: z.int().min(0) }),
+  robots: z.enum(['ignore', 'respect']),
+  /** Epoch microseconds of the change that made this rev: the extra slot is counted from here. */
+  changedAt: z.int(),
+  request: httpRequestSchema,
+  expect: httpExpectSchema,
+});
+export type Assignment = z.output<typeof assignmentSchema>;
+
+/** The part of a region's endpoints that moves between probes as one: served as exactly these bytes, named by their digest. */
+export const shardDocumentSchema = z.strictObject({
+  regionId: z.int().positive(),
+  shard: z.int().min(0).max(255),
+  endpoints: z.array(assignmentSchema),
+});
+export type ShardDocument = z.output<typeof shardDocumentSchema>;
+
+/** What one probe shall check: slots from `from` to before `until` of endpoints with `replicas > rank`. Epoch microseconds. */
+export const manifestSchema = z.strictObject({
+  probeId: z.int().positive(),
+  regionId: z.int().positive(),
+  shards: z.array(
+    z.strictObject({
+      shard: z.int().min(0).max(255),
+      digest: z.string().regex(/^[0-9a-f]{64}$/),
+      rank: z.int().min(0),
+      from: z.int(),
+      until: z.int().nullable(),
+    }),
+  ),
+});
+export type Manifest = z.output<typeof manifestSchema>;
+export type ManifestShard = Manifest['shards'][number];
+
+export interface SealedDocument {
+  /** SHA-256 of `bytes`, lower-case hex. */
+  readonly digest: string;
+  readonly bytes: Uint8Array;
+}
+
+export function sha256Hex(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** JSON with keys in order, so that equal content is equal bytes. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : inner,
+  );
+}
+
+/** The digest does not depend on the order in which the endpoints were given. */
+export function sealShard(document: ShardDocument): SealedDocument {
+  const endpoints = document.endpoints.toSorted((a, b) => a.id - b.id);
+  return seal({ ...document, endpoints });
+}
+
+export function sealManifest(manifest: Manifest): SealedDocument {
+  const shards = manifest.shards.toSorted((a, b) => a.shard - b.shard || a.rank - b.rank || a.from - b.from);
+  return seal({ ...manifest, shards });
+}
+
+function seal(document: unknown): SealedDocument {
+  const bytes = new TextEncoder().encode(canonicalJson(document));
+  return { digest: sha256Hex(bytes), bytes };
+}

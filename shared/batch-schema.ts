@@ -1,0 +1,87 @@
+/**
+ * Avro schemas of the batch, by version: the number in the message's `schema` header. A version that was ever
+ * released is never edited; a new one only adds fields with defaults.
+ */
+const nullable = (type: unknown) => ['null', type];
+
+const timings = {
+  type: 'record',
+  name: 'Timings',
+  fields: ['dns', 'connect', 'tls', 'wait', 'transfer']
+    .map((phase): object => ({ name: phase, type: nullable('int'), default: null }))
+    .concat({ name: 'total', type: 'int' }),
+};
+
+const result = {
+  type: 'record',
+  name: 'Result',
+  fields: [
+    { name: 'endpointId', type: 'long' },
+    { name: 'rev', type: 'int' },
+    { name: 'kind', type: 'string' },
+    /** Microseconds after the batch's `base`. */
+    { name: 'scheduled', type: 'long' },
+    { name: 'lateBy', type: 'long' },
+    { name: 'attempts', type: 'int' },
+    { name: 'outcome', type: 'string' },
+    { name: 'failureCode', type: nullable('string'), default: null },
+    { name: 'failureMessage', type: nullable('string'), default: null },
+    { name: 'firstFailure', type: nullable('string'), default: null },
+    { name: 'suspect', type: 'boolean' },
+    { name: 'status', type: nullable('int'), default: null },
+    { name: 'httpVersion', type: nullable('string'), default: null },
+    { name: 'remoteIp', type: nullable('string'), default: null },
+    { name: 'redirects', type: 'int' },
+    { name: 'timings', type: timings },
+    { name: 'bytes', type: 'long' },
+    { name: 'truncated', type: 'boolean' },
+    {
+      name: 'tls',
+      type: nullable({
+        type: 'record',
+        name: 'TlsFacts',
+        fields: [
+          { name: 'version', type: 'string' },
+          { name: 'cipher', type: 'string' },
+          { name: 'notAfter', type: 'long' },
+          { name: 'issuer', type: 'string' },
+          { name: 'fingerprint', type: 'string' },
+        ],
+      }),
+      default: null,
+    },
+  ],
+};
+
+const gap = {
+  type: 'record',
+  name: 'Gap',
+  fields: [
+    { name: 'fromSeq', type: 'long' },
+    { name: 'toSeq', type: 'long' },
+    { name: 'results', type: 'long' },
+    { name: 'fromScheduledAt', type: 'long' },
+    { name: 'toScheduledAt', type: 'long' },
+    { name: 'reason', type: 'string' },
+  ],
+};
+
+const v1 = {
+  type: 'record',
+  name: 'Batch',
+  namespace: 'parallax',
+  fields: [
+    { name: 'probeId', type: 'long' },
+    { name: 'regionId', type: 'int' },
+    { name: 'stream', type: { type: 'fixed', name: 'StreamId', size: 16 } },
+    { name: 'seq', type: 'long' },
+    { name: 'leaseVersion', type: 'long' },
+    { name: 'sealedAt', type: 'long' },
+    { name: 'base', type: 'long' },
+    { name: 'results', type: { type: 'array', items: result } },
+    { name: 'gaps', type: { type: 'array', items: gap }, default: [] },
+  ],
+};
+
+export const batchSchemas: Readonly<Record<number, object>> = { 1: v1 };
+export const currentBatchSchema = 1;

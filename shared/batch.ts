@@ -1,0 +1,175 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import avro from 'avsc';
+import { batchSchemas, currentBatchSchema } from './batch-schema.ts';
+import { failureTable, isFailureCode, outcomes } from './failure.ts';
+import { type Result, resultKinds } from './result.ts';
+
+export const maxBatchResults = 500;
+/** Most bytes of a batch's value on the wire. */
+export const maxBatchBytes = 256 * 1024;
+/** Most bytes a value may inflate to. */
+export const maxInflatedBytes = 2 * 1024 * 1024;
+
+/** What a full spool dropped: a signed statement that stands in the place of the batches. */
+export interface Gap {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  readonly results: number;
+  readonly fromScheduledAt: number;
+  readonly toScheduledAt: number;
+  readonly reason: string;
+}
+
+/** Up to 500 results sealed together by one probe: one Kafka message. */
+export interface Batch {
+  readonly probeId: number;
+  readonly regionId: number;
+  /** 32 lower-case hex digits. */
+  readonly stream: string;
+  /** From 1, without holes, over restarts. */
+  readonly seq: number;
+  readonly leaseVersion: number;
+  /** Epoch microseconds. */
+  readonly sealedAt: number;
+  readonly results: readonly Result[];
+  readonly gaps: readonly Gap[];
+}
+
+/** A batch as it travels: the exact bytes that were signed, and the headers beside them. */
+export interface SealedBatch {
+  /** The stream id: the Kafka key. */
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly headers: {
+    /** RFC 7638 thumbprint of the probe's key. */
+    readonly kid: string;
+    /** Detached Ed25519 over `value`, 64 bytes. */
+    readonly sig: Uint8Array;
+    /** Batch schema version, decimal. */
+    readonly schema: string;
+  };
+}
+
+export class BatchError extends Error {
+  readonly code: 'schema_unknown' | 'too_large' | 'inflate' | 'decode' | 'invalid';
+  constructor(code: BatchError['code'], message: string) {
+    super(message);
+    this.name = 'BatchError';
+    this.code = code;
+  }
+}
+
+const writer = avro.Type.forSchema(batchSchemas[currentBatchSchema] as avro.Schema);
+const readers = new Map(
+  Object.entries(batchSchemas).map(([version, schema]) => {
+    const type = avro.Type.forSchema(schema as avro.Schema);
+    return [version, { type, resolver: writer.createResolver(type) }];
+  }),
+);
+
+/** The bytes to sign and send. Throws BatchError `too_large` where they pass maxBatchBytes: seal fewer results. */
+export function encodeBatch(batch: Batch): Uint8Array {
+  const base = batch.results.reduce((least, result) => Math.min(least, result.scheduledAt), batch.sealedAt);
+  const raw = writer.toBuffer({
+    ...batch,
+    stream: Buffer.from(batch.stream, 'hex'),
+    base,
+    results: batch.results.map((result) => ({
+      ...result,
+      scheduled: result.scheduledAt - base,
+      failureCode: result.failure?.code ?? null,
+      failureMessage: result.failure?.message ?? null,
+    })),
+  });
+  const value = zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  if (value.length > maxBatchBytes || raw.length > maxInflatedBytes) {
+    throw new BatchError(
+      'too_large',
+      `a batch of ${batch.results.length} results takes ${value.length} bytes`,
+    );
+  }
+  return value;
+}
+
+/** Throws BatchError; what it returns has the shape of a Batch, every code known and every number finite. */
+export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
+  const reader = readers.get(schemaVersion);
+  if (!reader)
+    throw new BatchError('schema_unknown', `batch schema ${schemaVersion.slice(0, 20)} is not known here`);
+  if (value.length > maxBatchBytes) throw new BatchError('too_large', `${value.length} bytes`);
+  let raw: Buffer;
+  try {
+    raw = zstdDecompressSync(value, { maxOutputLength: maxInflatedBytes });
+  } catch (error) {
+    throw new BatchError('inflate', error instanceof Error ? error.message : String(error));
+  }
+  let wire: WireBatch;
+  try {
+    wire = writer.fromBuffer(raw, reader.resolver) as WireBatch;
+  } catch (error) {
+    throw new BatchError('decode', error instanceof Error ? error.message : String(error));
+  }
+  if (wire.results.length > maxBatchResults)
+    throw new BatchError('too_large', `${wire.results.length} results`);
+  return {
+    probeId: wire.probeId,
+    regionId: wire.regionId,
+    stream: wire.stream.toString('hex'),
+    seq: wire.seq,
+    leaseVersion: wire.leaseVersion,
+    sealedAt: wire.sealedAt,
+    results: wire.results.map((result) => resultFromWire(result, wire)),
+    gaps: wire.gaps.map((gap) => ({ ...gap })),
+  };
+}
+
+type WireResult = Omit<Result, 'failure' | 'scheduledAt' | 'startedAt' | 'regionId' | 'probeId'> & {
+  readonly scheduled: number;
+  readonly failureCode: string | null;
+  readonly failureMessage: string | null;
+};
+type WireBatch = Omit<Batch, 'stream' | 'results'> & {
+  readonly stream: Buffer;
+  readonly base: number;
+  readonly results: readonly WireResult[];
+};
+
+function resultFromWire(wire: WireResult, batch: WireBatch): Result {
+  const { failureCode, failureMessage, scheduled } = wire;
+  if (failureCode !== null && !isFailureCode(failureCode)) {
+    throw new BatchError('invalid', `failure code ${failureCode.slice(0, 40)} is not known here`);
+  }
+  if (wire.firstFailure !== null && !isFailureCode(wire.firstFailure)) {
+    throw new BatchError('invalid', 'firstFailure is not a failure code');
+  }
+  if (!outcomes.includes(wire.outcome) || !resultKinds.includes(wire.kind)) {
+    throw new BatchError('invalid', 'outcome or kind is not known here');
+  }
+  const scheduledAt = batch.base + scheduled;
+  return {
+    endpointId: wire.endpointId,
+    rev: wire.rev,
+    regionId: batch.regionId,
+    probeId: batch.probeId,
+    kind: wire.kind,
+    scheduledAt,
+    startedAt: scheduledAt + wire.lateBy,
+    attempts: wire.attempts,
+    outcome: wire.outcome,
+    failure:
+      failureCode === null
+        ? null
+        : { code: failureCode, source: failureTable[failureCode].source, message: failureMessage ?? '' },
+    firstFailure: wire.firstFailure,
+    suspect: wire.suspect,
+    status: wire.status,
+    httpVersion: wire.httpVersion,
+    remoteIp: wire.remoteIp,
+    redirects: wire.redirects,
+    timings: { ...wire.timings },
+    bytes: wire.bytes,
+    truncated: wire.truncated,
+    tls: wire.tls === null ? null : { ...wire.tls },
+    lateBy: wire.lateBy,
+  };
+}

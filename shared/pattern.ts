@@ -1,0 +1,54 @@
+import { RE2JS } from 're2js';
+import * as z from 'zod';
+
+/**
+ * A regular expression. RE2 syntax and linear time unless `engine: ecmascript`, which allows lookaround
+ * and runs in a worker that is killed at its cap.
+ */
+export interface Pattern {
+  readonly pattern: string;
+  readonly engine: 're2' | 'ecmascript';
+}
+
+const maxPatternLength = 4096;
+
+/** Null where the pattern compiles, else what is wrong and where, for the person who wrote it. */
+export function patternProblem({ pattern, engine }: Pattern): string | null {
+  if (engine === 'ecmascript') {
+    try {
+      new RegExp(pattern, 'u');
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+  const lookaround = /\(\?(?:=|!|<=|<!)/.exec(pattern);
+  if (lookaround) {
+    return (
+      `lookaround '${lookaround[0]}' at position ${lookaround.index} cannot be matched in linear time: ` +
+      'put what must be there in `matches` and what must not in `notMatches`, or write {pattern, engine: ecmascript}'
+    );
+  }
+  try {
+    RE2JS.compile(pattern);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+const patternForm = z.strictObject({
+  pattern: z.string().max(maxPatternLength),
+  engine: z.enum(['re2', 'ecmascript']).default('re2'),
+});
+
+/** Written as text (RE2) or as {pattern, engine}; encodes back to the shorter form. */
+export const patternSchema = z
+  .codec(z.union([z.string().max(maxPatternLength), patternForm]), patternForm, {
+    decode: (value) => (typeof value === 'string' ? { pattern: value, engine: 're2' as const } : value),
+    encode: (value) => (value.engine === 're2' ? value.pattern : value),
+  })
+  .superRefine((value, context) => {
+    const problem = patternProblem(value);
+    if (problem) context.addIssue({ code: 'custom', message: problem });
+  });
