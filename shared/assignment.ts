@@ -3,7 +3,8 @@ import * as z from 'zod';
 import { httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
 
 /**
- * An endpoint as a region's probes receive it. Durations are integer milliseconds.
+ * An endpoint as a region's probes receive it. `request` and `expect` travel in the form a person writes
+ * (`2s`, `1MiB`) and decode to numbers; the other durations are integer milliseconds.
  * Values may still hold `${probe:NAME}`, which the probe resolves from its own environment.
  */
 export const assignmentSchema = z.strictObject({
@@ -30,6 +31,8 @@ export const shardDocumentSchema = z.strictObject({
   endpoints: z.array(assignmentSchema),
 });
 export type ShardDocument = z.output<typeof shardDocumentSchema>;
+/** The form that is sealed and served: as documents are written, before decoding. */
+export type EncodedShardDocument = z.input<typeof shardDocumentSchema>;
 
 /** What one probe shall check: slots from `from` to before `until` of endpoints with `replicas > rank`. Epoch microseconds. */
 export const manifestSchema = z.strictObject({
@@ -68,7 +71,7 @@ export function canonicalJson(value: unknown): string {
 }
 
 /** The digest does not depend on the order in which the endpoints were given. */
-export function sealShard(document: ShardDocument): SealedDocument {
+export function sealShard(document: EncodedShardDocument): SealedDocument {
   const endpoints = document.endpoints.toSorted((a, b) => a.id - b.id);
   return seal({ ...document, endpoints });
 }

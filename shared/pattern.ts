@@ -46,7 +46,7 @@ const patternForm = z.strictObject({
 export const patternSchema = z
   .codec(z.union([z.string().max(maxPatternLength), patternForm]), patternForm, {
     decode: (value) => (typeof value === 'string' ? { pattern: value, engine: 're2' as const } : value),
-    encode: (value) => (value.engine === 're2' ? value.pattern : value),
+    encode: ({ pattern, engine = 're2' }) => (engine === 're2' ? pattern : { pattern, engine }),
   })
   .superRefine((value, context) => {
     const problem = patternProblem(value);

@@ -1,0 +1,12 @@
+drop table hub_notes;
+drop table audit_log;
+drop table sessions;
+drop table sign_in_links;
+drop table api_tokens;
+drop table shard_owners;
+drop table endpoint_revs;
+drop table endpoints;
+drop table enrollments;
+drop table probe_presence;
+drop table probes;
+drop table regions;
