@@ -1,0 +1,94 @@
+import pg from 'pg';
+
+/** Runs one statement; the name says how many rows are meant. Parameters are `$1`, `$2`, …; a Buffer travels in binary. */
+export interface Sql {
+  many<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** Null for none; throws for more than one. */
+  maybeOne<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row | null>;
+  /** Throws unless exactly one. */
+  one<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row>;
+  /** How many rows the statement touched. */
+  run(text: string, values?: readonly unknown[]): Promise<number>;
+}
+
+export interface Database extends Sql {
+  /** Commits when `work` resolves, rolls back when it throws. */
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /** Connections: in use, idle, and callers waiting for one. */
+  pool(): { total: number; idle: number; waiting: number };
+  end(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly maxConnections?: number;
+  readonly applicationName?: string;
+  /** Called with errors of idle connections: the pool replaces them by itself. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+// bigint and numeric ids here stay far below 2^53; a value past it would be a bug worth seeing.
+pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`a bigint past 2^53: ${text}`);
+  return value;
+});
+
+type Queryable = Pick<pg.ClientBase, 'query'>;
+
+function sqlOver(queryable: Queryable): Sql {
+  const rows = async <Row extends object>(text: string, values: readonly unknown[] = []) =>
+    (await queryable.query(text, [...values])).rows as Row[];
+  return {
+    many: rows,
+    async maybeOne<Row extends object>(text: string, values?: readonly unknown[]) {
+      const found = await rows<Row>(text, values);
+      if (found.length > 1) throw new Error(`expected one row at most, got ${found.length}`);
+      return found[0] ?? null;
+    },
+    async one<Row extends object>(text: string, values?: readonly unknown[]) {
+      const found = await rows<Row>(text, values);
+      if (found.length !== 1 || !found[0]) throw new Error(`expected one row, got ${found.length}`);
+      return found[0];
+    },
+    async run(text, values = []) {
+      return (await queryable.query(text, [...values])).rowCount ?? 0;
+    },
+  };
+}
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections ?? 10,
+    application_name: options.applicationName ?? 'parallax',
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 30_000,
+  });
+  pool.on('error', (error) => options.onIdleError?.(error));
+  return {
+    ...sqlOver(pool as unknown as Queryable),
+    async transaction(work) {
+      const client = await pool.connect();
+      let failed: Error | undefined;
+      try {
+        await client.query('begin');
+        const value = await work(sqlOver(client));
+        await client.query('commit');
+        return value;
+      } catch (error) {
+        failed = error instanceof Error ? error : new Error(String(error));
+        await client.query('rollback').then(
+          () => (failed = undefined),
+          () => undefined,
+        );
+        throw error;
+      } finally {
+        // A connection that could not roll back is broken: destroy it.
+        client.release(failed);
+      }
+    },
+    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    end: () => pool.end(),
+  };
+}
