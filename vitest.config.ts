@@ -1,14 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+// Not inherited by the projects: each would start a server of its own.
+const globalSetup = ['test/harness/global-postgres.ts'];
+
 export default defineConfig({
   test: {
-    // One PostgreSQL a run, in a temporary folder.
-    globalSetup: ['test/harness/global-postgres.ts'],
+    globalSetup,
     pool: 'forks',
     maxWorkers: 2,
     projects: [
       {
-        extends: true,
         test: {
           name: 'unit',
           include: ['test/**/*.test.{ts,tsx}'],
@@ -20,7 +21,6 @@ export default defineConfig({
       },
       {
         // Whole systems of real processes: one file at a time, so that they do not starve each other.
-        extends: true,
         test: {
           name: 'flow',
           include: ['test/flow/**/*.test.ts'],
