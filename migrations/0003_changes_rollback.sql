@@ -1,0 +1,2 @@
+drop index gaps_stored_at;
+drop table change_versions;
