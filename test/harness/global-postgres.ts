@@ -33,13 +33,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
     settings: { max_connections: '300', shared_buffers: '128MB' },
     durable: false,
   });
-  await migrateTemplate(postgres.url);
-  project.provide('postgresUrl', postgres.url);
-  return async () => {
+  const teardown = async () => {
     await postgres.stop();
     await rm(await realpath(dataDir), { recursive: true });
     await rm(folder, { recursive: true, force: true });
   };
+  try {
+    await migrateTemplate(postgres.url);
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
+  project.provide('postgresUrl', postgres.url);
+  return teardown;
 }
 
 async function migrateTemplate(url: string): Promise<void> {

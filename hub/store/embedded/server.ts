@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startTethered, stopTethered, type Tethered } from '../../process/tethered.ts';
 import type { Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
 import { serverEnvironment } from './cluster.ts';
@@ -11,18 +11,11 @@ import type { Place } from './place.ts';
 import { diskFullMessage, EmbeddedPostgresError } from './problem.ts';
 
 export interface Server {
-  readonly child: ChildProcess;
+  readonly process: Tethered;
   readonly port: number;
-  readonly exited: Promise<void>;
 }
 
 const maxLogBytes = 10 * 1024 * 1024;
-
-/**
- * The server in a process group of its own, so that Ctrl-C reaches us alone and it stops last. A watcher holds the
- * other end of a pipe from us: when we are killed, it asks the server to stop, and nothing is left behind.
- */
-const launcher = '( ( read -r _ <&3; kill -INT $$ 2>/dev/null ) & ); exec 3<&-; exec "$@"';
 
 export async function launch(
   place: Place,
@@ -48,56 +41,35 @@ export async function launch(
   if (size > maxLogBytes) await rename(options.logFile, `${options.logFile}.1`);
   const log = await open(options.logFile, 'a', 0o600);
   try {
-    const child = spawn(
-      '/bin/sh',
-      ['-c', launcher, 'postgres', binaries.postgres, '-D', place.data, ...flags],
-      {
-        cwd: '/',
-        env: serverEnvironment(),
-        detached: true,
-        stdio: ['ignore', log.fd, log.fd, 'pipe'],
-        ...(account && { uid: account.uid, gid: account.gid }),
-      },
-    );
-    const exited = new Promise<void>((done) => {
-      child.once('error', () => done());
-      child.once('exit', () => done());
+    const tethered = await startTethered({
+      file: binaries.postgres,
+      args: ['-D', place.data, ...flags],
+      stopSignal: 'SIGINT',
+      output: log.fd,
+      env: serverEnvironment(),
+      cwd: '/',
+      user: account,
     });
-    void exited.then(() => child.stdio[3]?.destroy());
-    await Promise.race([once(child, 'spawn'), exited]);
-    return { child, port: options.port, exited };
+    return { process: tethered, port: options.port };
   } finally {
     await log.close();
   }
 }
 
-export type Readiness = 'ready' | 'starting' | 'exited';
-
 /** The last line of postmaster.pid is the server's own word on its state; what pg_ctl reads. */
-export async function readiness(server: Server, place: Place): Promise<Readiness> {
-  if (server.child.exitCode !== null || server.child.signalCode !== null || !server.child.pid)
-    return 'exited';
+export async function isReady(server: Server, place: Place): Promise<boolean> {
   const lines = await readFile(join(place.data, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid, , , , , , , state] = lines.split('\n');
-  return Number(pid) === server.child.pid && state?.trim() === 'ready' ? 'ready' : 'starting';
+  return Number(pid) === server.process.pid && state?.trim() === 'ready';
 }
 
 /** SIGINT is PostgreSQL's fast shutdown; SIGQUIT leaves recovery to the next start; both keep what was committed. */
-export async function stopServer(server: Server, fastMs: number): Promise<void> {
-  for (const [signal, waitMs] of [
-    ['SIGINT', fastMs],
-    ['SIGQUIT', 3000],
-    ['SIGKILL', 3000],
-  ] as const) {
-    server.child.kill(signal);
-    const timeout = new AbortController();
-    const gone = await Promise.race([
-      server.exited.then(() => true),
-      sleep(waitMs, false, { signal: timeout.signal }).catch(() => false),
-    ]);
-    timeout.abort();
-    if (gone) return;
-  }
+export async function stopServer(server: Server): Promise<void> {
+  await stopTethered(server.process, [
+    ['SIGINT', 6000],
+    ['SIGQUIT', 2000],
+    ['SIGKILL', 2000],
+  ]);
 }
 
 /**

@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { endsWithin } from '../../process/tethered.ts';
 import { type Account, accountFor } from './account.ts';
 import { type Binaries, findBinaries } from './binaries.ts';
 import { hasCluster, makeCluster, superuser } from './cluster.ts';
@@ -10,9 +11,9 @@ import { EmbeddedPostgresError, fileProblem } from './problem.ts';
 import {
   clearStaleLock,
   freePort,
+  isReady,
   launch,
   portIsFree,
-  readiness,
   type Server,
   stopServer,
   whyExited,
@@ -46,7 +47,6 @@ export interface EmbeddedPostgresOptions {
 
 const database = 'parallax';
 const attempts = 10;
-const fastShutdownMs = 6000;
 const careless = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
 
 /** Real PostgreSQL from npm's binaries, on loopback, on a port that it keeps; as root, under another user. */
@@ -66,12 +66,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     await createDatabase(url('postgres'));
     return {
       url: url(database),
-      pid: server.child.pid ?? 0,
-      exited: server.exited,
-      stop: () => stopServer(server, fastShutdownMs),
+      pid: server.process.pid,
+      exited: server.process.exited.then(() => undefined),
+      stop: () => stopServer(server),
     };
   } catch (error) {
-    await stopServer(server, fastShutdownMs);
+    await stopServer(server);
     throw error;
   }
 }
@@ -125,12 +125,10 @@ async function becomesReady(
   const started = performance.now();
   let told = started;
   for (;;) {
-    const state = await readiness(server, place);
-    if (state === 'ready') return true;
-    if (state === 'exited') return false;
+    if (await isReady(server, place)) return true;
     const now = performance.now();
     if (signal.aborted || now - started > deadlineMs) {
-      await stopServer(server, fastShutdownMs);
+      await stopServer(server);
       signal.throwIfAborted();
       throw new EmbeddedPostgresError(
         'failed',
@@ -141,7 +139,7 @@ async function becomesReady(
       told = now;
       log(`PostgreSQL is recovering (${Math.round((now - started) / 1000)} s)`);
     }
-    await sleep(30);
+    if (await endsWithin(server.process.exited, 30)) return false;
   }
 }
 
