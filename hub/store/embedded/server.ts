@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startTethered, stopTethered, type Tethered } from '../../process/tethered.ts';
@@ -106,29 +104,6 @@ function alive(pid: number): boolean {
 async function runsOn(pid: number, place: Place): Promise<boolean> {
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => null);
   return command === null ? process.platform !== 'linux' : command.split('\0').includes(place.data);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
-  return address.port;
-}
-
-export async function portIsFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, '127.0.0.1');
-  const free = await Promise.race([
-    once(server, 'listening').then(() => true),
-    once(server, 'error').then(() => false),
-  ]);
-  if (free) {
-    server.close();
-    await once(server, 'close');
-  }
-  return free;
 }
 
 export interface Failure {

@@ -2,22 +2,14 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { freePort, portIsFree } from '../../process/port.ts';
 import { endsWithin } from '../../process/tethered.ts';
 import { type Account, accountFor } from './account.ts';
 import { type Binaries, findBinaries } from './binaries.ts';
 import { hasCluster, makeCluster, superuser } from './cluster.ts';
 import { makePlace, type Place, sharedDir } from './place.ts';
 import { EmbeddedPostgresError, fileProblem } from './problem.ts';
-import {
-  clearStaleLock,
-  freePort,
-  isReady,
-  launch,
-  portIsFree,
-  type Server,
-  stopServer,
-  whyExited,
-} from './server.ts';
+import { clearStaleLock, isReady, launch, type Server, stopServer, whyExited } from './server.ts';
 
 export interface EmbeddedPostgres {
   /** Of the database `parallax`, with user and password. */
