@@ -1,1 +1,124 @@
-export {};
+// The front door: hands a command to the hub's or the probe's bundle beside it, on the pinned Node. Nothing else.
+// It is built for old Nodes too, so that a machine's own Node gets as far as the pinned one.
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const leastNode = 24;
+
+/** One line a command; the bundle that knows it tells the rest with `parallax COMMAND --help`. */
+const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summary: string]>> = {
+  up: ['hub', 'everything on this machine: database, hub, three probes, a target site (npm start)'],
+  hub: ['hub', 'run the hub'],
+  probe: ['probe', 'run a probe'],
+  migrate: ['hub', "bring the database's schema up or down, or show where it is"],
+  enroll: ['hub', 'make a token that lets a probe in'],
+  probes: ['hub', 'list, approve or revoke probes'],
+  endpoints: ['hub', 'apply, compare, export or list what is checked'],
+  check: ['probe', 'check a URL from here, now, without a hub'],
+  results: ['hub', "show or follow an endpoint's results"],
+  keys: ['hub', "rotate the hub's keys"],
+  bench: ['hub', 'measure, and make loads to measure with'],
+  completion: ['hub', 'shell completion'],
+};
+
+const usage = `parallax COMMAND [options]
+
+${Object.entries(commands)
+  .map(([name, [, summary]]) => `  ${name.padEnd(12)}${summary}`)
+  .join('\n')}
+
+parallax COMMAND --help tells a command's options. --env-file FILE (before or after the command) reads
+environment variables from a file; those that are set already stay. Exit codes: 0 ok, 1 the thing checked
+or asked for failed, 2 wrong usage.`;
+
+async function main(given: readonly string[]): Promise<number> {
+  const { envFile, argv } = takeEnvFile(given);
+  if (envFile !== undefined) {
+    try {
+      process.loadEnvFile(envFile);
+    } catch (error) {
+      return complain(2, `--env-file ${envFile}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  const [name] = argv;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    console.log(usage);
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === '-V') {
+    console.log((createRequire(import.meta.url)('../package.json') as { version: string }).version);
+    return 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command) return complain(2, `there is no command '${name}': parallax --help lists them`);
+  const bundle = new URL(`./${command[0]}.js`, import.meta.url).href;
+  const { run } = (await import(bundle)) as { run: (argv: readonly string[]) => Promise<number> };
+  return run(argv);
+}
+
+function takeEnvFile(given: readonly string[]): { envFile: string | undefined; argv: readonly string[] } {
+  const at = given.findIndex((word) => word === '--env-file' || word.startsWith('--env-file='));
+  if (at < 0) return { envFile: undefined, argv: given };
+  const joined = given[at]?.split('=').slice(1).join('=');
+  const envFile = joined || (given[at + 1] ?? '');
+  return { envFile, argv: given.toSpliced(at, joined ? 1 : 2) };
+}
+
+function complain(code: number, message: string): number {
+  console.error(`parallax: ${message}`);
+  return code;
+}
+
+/** Node 24 comes with npm ci, in a package a platform. */
+function pinnedNode(): string | null {
+  const { platform, arch } = process;
+  const require = createRequire(import.meta.url);
+  const file = platform === 'win32' ? 'node.exe' : 'node';
+  for (const name of [
+    `node-${platform === 'win32' ? 'win' : platform}-${arch}`,
+    `node-bin-${platform}-${arch}`,
+  ]) {
+    try {
+      return join(dirname(require.resolve(`${name}/package.json`)), 'bin', file);
+    } catch {
+      // Not this one.
+    }
+  }
+  return null;
+}
+
+function runOnPinnedNode(): Promise<number> {
+  const node = pinnedNode();
+  if (!node) {
+    return Promise.resolve(
+      complain(
+        1,
+        `this is Node ${process.versions.node}, and Parallax needs ${leastNode} or newer: run npm ci where ${process.argv[1]} lies (it brings Node ${leastNode} with it), or install it`,
+      ),
+    );
+  }
+  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit' });
+  // Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  process.on('SIGINT', () => undefined);
+  return new Promise((done) => {
+    child.on('error', (error) => done(complain(1, `${node}: ${error.message}`)));
+    child.on('exit', (code, signal) => done(code ?? (signal === 'SIGINT' ? 130 : 1)));
+  });
+}
+
+// `parallax results x | head` ends the reader first: that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+const old = Number(process.versions.node.split('.')[0]) < leastNode;
+process.exitCode = await (old ? runOnPinnedNode() : main(process.argv.slice(2))).catch((error: unknown) => {
+  const message = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof Error && process.env.PARALLAX_DEBUG ? `\n${error.stack}` : '';
+  return complain(1, `${message}${stack}`);
+});
+// A handle that somebody forgot must not keep a finished command alive.
+setTimeout(() => process.exit(), 1000).unref();

@@ -36,6 +36,8 @@ await Promise.all([
   build({
     ...options,
     entryPoints: { parallax: 'parallax.ts' },
+    // It runs on whatever Node the machine has, and finds the pinned one.
+    target: 'node16',
     banner: { js: `#!/usr/bin/env node\n${banner.js}` },
     external: ['./hub.js', './probe.js'],
   }),
