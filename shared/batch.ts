@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
 import { batchSchemas, currentBatchSchema } from './batch-schema.ts';
-import { failureTable, isFailureCode, outcomes } from './failure.ts';
+import { type FailureCode, failureTable, isFailureCode, outcomes } from './failure.ts';
 import { type Result, resultKinds } from './result.ts';
 
 export const maxBatchResults = 500;
@@ -91,8 +91,21 @@ export function encodeBatch(batch: Batch): Uint8Array {
   return value;
 }
 
+/** A batch as far as this code can read it. */
+export interface OpenedBatch extends Batch {
+  /** Results whose words are not known here, as a newer probe's may be: `wire` is what stands in the record. */
+  readonly refused: readonly { readonly why: string; readonly wire: unknown }[];
+}
+
 /** Throws BatchError; what it returns has the shape of a Batch, every code known and every number finite. */
 export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
+  const { refused, ...batch } = openBatch(value, schemaVersion);
+  if (refused[0]) throw new BatchError('invalid', refused[0].why);
+  return batch;
+}
+
+/** As decodeBatch, but a result that cannot be understood does not spoil the others. */
+export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch {
   const reader = readers.get(schemaVersion);
   if (!reader)
     throw new BatchError('schema_unknown', `batch schema ${schemaVersion.slice(0, 20)} is not known here`);
@@ -111,6 +124,13 @@ export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
   }
   if (wire.results.length > maxBatchResults)
     throw new BatchError('too_large', `${wire.results.length} results`);
+  const results: Result[] = [];
+  const refused: { why: string; wire: unknown }[] = [];
+  for (const result of wire.results) {
+    const why = unknownWord(result);
+    if (why === null) results.push(resultFromWire(result, wire));
+    else refused.push({ why, wire: result });
+  }
   return {
     probeId: wire.probeId,
     regionId: wire.regionId,
@@ -118,9 +138,19 @@ export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
     seq: wire.seq,
     leaseVersion: wire.leaseVersion,
     sealedAt: wire.sealedAt,
-    results: wire.results.map((result) => resultFromWire(result, wire)),
+    results,
     gaps: wire.gaps.map((gap) => ({ ...gap })),
+    refused,
   };
+}
+
+/** The closed words of a result that are plain strings on the wire. */
+function unknownWord({ failureCode, firstFailure, outcome, kind }: WireResult): string | null {
+  if (failureCode !== null && !isFailureCode(failureCode))
+    return `failure code ${failureCode.slice(0, 40)} is not known here`;
+  if (firstFailure !== null && !isFailureCode(firstFailure)) return 'firstFailure is not a failure code';
+  if (!outcomes.includes(outcome) || !resultKinds.includes(kind)) return 'outcome or kind is not known here';
+  return null;
 }
 
 type WireResult = Omit<Result, 'failure' | 'scheduledAt' | 'startedAt' | 'regionId' | 'probeId'> & {
@@ -135,16 +165,8 @@ type WireBatch = Omit<Batch, 'stream' | 'results'> & {
 };
 
 function resultFromWire(wire: WireResult, batch: WireBatch): Result {
-  const { failureCode, failureMessage, scheduled } = wire;
-  if (failureCode !== null && !isFailureCode(failureCode)) {
-    throw new BatchError('invalid', `failure code ${failureCode.slice(0, 40)} is not known here`);
-  }
-  if (wire.firstFailure !== null && !isFailureCode(wire.firstFailure)) {
-    throw new BatchError('invalid', 'firstFailure is not a failure code');
-  }
-  if (!outcomes.includes(wire.outcome) || !resultKinds.includes(wire.kind)) {
-    throw new BatchError('invalid', 'outcome or kind is not known here');
-  }
+  const { failureMessage, scheduled } = wire;
+  const failureCode = wire.failureCode as FailureCode | null;
   const scheduledAt = batch.base + scheduled;
   return {
     endpointId: wire.endpointId,

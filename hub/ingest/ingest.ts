@@ -1,0 +1,116 @@
+import { setImmediate as breathe, setTimeout as wait } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Database } from '../store/database.ts';
+import type { Keeper } from '../store/keeper.ts';
+import { dayUs } from '../store/partition-plan.ts';
+import type { Registry } from '../trust/registry.ts';
+import type { BatchHandler, IncomingBatch } from './bus.ts';
+import { createGather } from './gather.ts';
+import { createIngestMetrics, type IngestMetrics } from './ingest-metrics.ts';
+import { type Stored, storeBatches } from './store-batches.ts';
+import { StoreUnavailable, troubleOf } from './trouble.ts';
+import { poisoned, type VerifiedBatch, verifyBatch } from './verify.ts';
+
+export interface IngestOptions {
+  readonly db: Database;
+  readonly registry: Registry;
+  readonly keeper: Pick<Keeper, 'hasPartition' | 'tend'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Epoch microseconds. */
+  readonly now: () => number;
+  readonly retentionDays: number;
+  /** One transaction holds so many rows or waits so long, whichever comes first. */
+  readonly maxRows: number;
+  readonly maxMs: number;
+  readonly metrics?: IngestMetrics;
+}
+
+export interface Ingest {
+  /** Resolves when the batches are committed, or refused for good. Throws StoreUnavailable or ProgressConflict. */
+  readonly handle: BatchHandler;
+}
+
+/** How often one transaction is tried before its batches go back to the bus, which then waits. */
+const tries = { again: 10, away: 3 };
+
+/** From the bus to the database: decode and verify, gather, then store rows and progress in one transaction. */
+export function createIngest(options: IngestOptions): Ingest {
+  const { db, registry, keeper, log, now, retentionDays, maxRows: maxSize, maxMs } = options;
+  const metrics = options.metrics ?? createIngestMetrics();
+  const gather = createGather<VerifiedBatch>({ maxSize, maxMs, sizeOf, store });
+  let lookedAgainUs = 0;
+
+  async function handle(incoming: readonly IncomingBatch[], signal: AbortSignal): Promise<void> {
+    const stored: Promise<void>[] = [];
+    for (const one of incoming) {
+      let batch = verify(one);
+      if (batch.doubt) batch = await verifyAgain(batch.doubt, one);
+      stored.push(gather.add(batch, signal));
+      // A batch takes a millisecond or two of this thread: requests get their turn between them.
+      await breathe();
+    }
+    const failed = (await Promise.allSettled(stored)).find((one) => one.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  function verify(incoming: IncomingBatch): VerifiedBatch {
+    const nowUs = now();
+    const oldestUs = nowUs - retentionDays * dayUs;
+    return verifyBatch(incoming, registry, { nowUs, oldestUs, hasPartition: keeper.hasPartition });
+  }
+
+  /** What another replica has just changed may not be known here yet: look once more, though not for every liar. */
+  async function verifyAgain(doubt: 'registry' | 'partitions', incoming: IncomingBatch) {
+    if (now() - lookedAgainUs > 1_000_000) {
+      lookedAgainUs = now();
+      const look = doubt === 'registry' ? registry.refresh() : keeper.tend();
+      await look.catch((error: unknown) => log.warn({ err: error }, `the ${doubt} could not be read again`));
+    }
+    return verify(incoming);
+  }
+
+  async function store(group: readonly VerifiedBatch[]): Promise<ReadonlyMap<VerifiedBatch, Error>> {
+    for (let attempt = 1; ; attempt += 1) {
+      const beganMs = performance.now();
+      try {
+        const stored = await storeBatches(db, group);
+        tell(stored, performance.now() - beganMs);
+        return new Map(stored.misplaced.map(({ batch, conflict }) => [batch, conflict]));
+      } catch (error) {
+        const trouble = troubleOf(error);
+        if (trouble === 'data') return isolate(group, error);
+        if (attempt >= tries[trouble]) throw new StoreUnavailable(error);
+        metrics.retried();
+        await wait(trouble === 'again' ? 10 * attempt * Math.random() : 200 * 2 ** attempt);
+      }
+    }
+  }
+
+  /** A group fails whole for what one batch holds: halves find it, the others are stored, it alone is refused. */
+  async function isolate(group: readonly VerifiedBatch[], cause: unknown) {
+    const [only] = group;
+    if (group.length === 1 && only) {
+      if (only.poison) throw new StoreUnavailable(cause);
+      log.error({ err: cause, stream: only.claim?.stream, seq: only.claim?.seq }, 'a batch cannot be stored');
+      return store([poisoned(only, String(cause))]);
+    }
+    const middle = Math.ceil(group.length / 2);
+    const first = await store(group.slice(0, middle));
+    const second = await store(group.slice(middle));
+    return new Map([...first, ...second]);
+  }
+
+  function tell(stored: Stored, tookMs: number): void {
+    metrics.stored(stored.batches, stored.rows, tookMs / 1000);
+    if (stored.repeated > 0) metrics.skipped('repeated', stored.repeated);
+    if (stored.deferred > 0) metrics.skipped('too_many_holes', stored.deferred);
+    for (const { reason } of stored.rejects) metrics.rejected(reason, 1);
+  }
+
+  return { handle };
+}
+
+/** In rows: a refused batch is one too. */
+function sizeOf(batch: VerifiedBatch): number {
+  return Math.max(1, batch.results.length + batch.rejects.length);
+}

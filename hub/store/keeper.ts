@@ -1,0 +1,65 @@
+import type { Logger } from 'pino';
+import type { Database } from './database.ts';
+import { deleteForgottenStreams, deleteOutlived } from './delete-outlived.ts';
+import { dayUs, type Partition, type PartitionPolicy, planPartitions } from './partition-plan.ts';
+import { asKeeper, createPartition, dropPartition, listPartitions } from './partitions.ts';
+
+/** Which instants have a partition, as this replica knows; and the care of them. */
+export interface Keeper {
+  hasPartition(scheduledAtUs: number): boolean;
+  /** Makes, drops and reads again now. */
+  tend(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface KeeperOptions {
+  readonly db: Database;
+  readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly now: () => number;
+  readonly policy: PartitionPolicy;
+  readonly everyMs?: number;
+}
+
+/** Resolves when today's partition is there: nothing can be stored before. */
+export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
+  const { db, log, now, policy, everyMs = 10 * 60_000 } = options;
+  let partitions: readonly Partition[] = [];
+  let last: Partition | undefined;
+
+  async function tend(): Promise<void> {
+    const oldestUs = now() - policy.retentionDays * dayUs;
+    const { create, drop } = await asKeeper(db, async (sql) => {
+      const plan = planPartitions(await listPartitions(sql), now(), policy);
+      for (const partition of plan.create) await createPartition(sql, partition);
+      return plan;
+    });
+    partitions = await listPartitions(db);
+    // Each on its own: one that waits too long behind a reader takes nothing else back.
+    for (const partition of drop) await asKeeper(db, (sql) => dropPartition(sql, partition));
+    const deleted = await asKeeper(
+      db,
+      async (sql) => (await deleteOutlived(sql, oldestUs)) + (await deleteForgottenStreams(sql, oldestUs)),
+    );
+    if (create.length + drop.length + deleted > 0) {
+      log.info({ made: create.length, dropped: drop.length, deleted }, 'partitions tended');
+    }
+  }
+
+  await tend();
+  let running: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    running = tend().catch((error: unknown) => log.error({ err: error }, 'partitions could not be tended'));
+  }, everyMs);
+  return {
+    hasPartition(scheduledAtUs) {
+      if (last && scheduledAtUs >= last.fromUs && scheduledAtUs < last.toUs) return true;
+      last = partitions.find((one) => scheduledAtUs >= one.fromUs && scheduledAtUs < one.toUs);
+      return last !== undefined;
+    },
+    tend,
+    async stop() {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
