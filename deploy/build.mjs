@@ -1,11 +1,13 @@
 // Bundles the front door, the hub and the probe with esbuild, one file each, source maps beside them.
 import { chmod, lstat, mkdir, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const quiet = process.argv.includes('--quiet');
+const outdirAt = process.argv.indexOf('--outdir');
+const outdir = resolve(root, outdirAt < 0 ? 'dist' : (process.argv[outdirAt + 1] ?? 'dist'));
 
 // Some CommonJS dependencies call require() for Node's own modules; an ES module bundle has none of its own.
 const banner = {
@@ -20,7 +22,7 @@ const options = {
   target: 'node24',
   format: 'esm',
   sourcemap: true,
-  outdir: 'dist',
+  outdir,
   minifySyntax: true,
   legalComments: 'none',
   logLevel: quiet ? 'warning' : 'info',
@@ -31,7 +33,7 @@ const options = {
   external: ['pg-native'],
 };
 
-await mkdir(join(root, 'dist'), { recursive: true });
+await mkdir(outdir, { recursive: true });
 await Promise.all([
   build({
     ...options,
@@ -44,7 +46,7 @@ await Promise.all([
   build({ ...options, entryPoints: { hub: 'hub/cli/main.ts' } }),
   build({ ...options, entryPoints: { probe: 'probe/cli/main.ts' } }),
 ]);
-await chmod(join(root, 'dist/parallax.js'), 0o755);
+await chmod(join(outdir, 'parallax.js'), 0o755);
 
 // `npx parallax` in the checkout: npm links the bins of dependencies only, not the package's own.
 if (process.argv.includes('--link')) {
