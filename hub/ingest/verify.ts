@@ -91,7 +91,7 @@ function isGap(gap: Gap): boolean {
     isSeq(gap.toSeq) &&
     gap.fromSeq <= gap.toSeq &&
     gap.results >= 0 &&
-    instants.every((instant) => instant >= 0 && instant <= 253_402_300_799_000_000) &&
+    instants.every((instant) => Number.isSafeInteger(instant) && instant >= 0) &&
     Buffer.byteLength(gap.reason) <= 200 &&
     !gap.reason.includes('\0')
   );

@@ -23,6 +23,8 @@ export interface DatabaseOptions {
   readonly url: string;
   readonly maxConnections?: number;
   readonly applicationName?: string;
+  /** A statement unanswered for so long fails and its connection is given up; null waits for ever. Default 30 s. */
+  readonly queryTimeoutMs?: number | null;
   /** Called with errors of idle connections: the pool replaces them by itself. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -58,12 +60,16 @@ function sqlOver(queryable: Queryable): Sql {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
+  const { queryTimeoutMs = 30_000 } = options;
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections ?? 10,
     application_name: options.applicationName ?? 'parallax',
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    // A stopped server or a lost route answers nothing, not even an error.
+    ...(queryTimeoutMs === null ? {} : { query_timeout: queryTimeoutMs }),
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   return {

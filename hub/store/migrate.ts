@@ -1,4 +1,5 @@
-import type { Database, Sql } from './database.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Database, openDatabase, type Sql } from './database.ts';
 import type { Migration } from './migrations.ts';
 
 /** Any number nobody else uses: replicas that start together migrate one after the other. */
@@ -27,6 +28,21 @@ interface AppliedRow {
   name: string;
   checksum: string;
   applied_at: Date;
+}
+
+/** Opens a connection for work on the schema: a migration may take as long as it takes. */
+export async function withSchema<T>(url: string, work: (db: Database) => Promise<T>): Promise<T> {
+  const db = openDatabase({
+    url,
+    maxConnections: 1,
+    applicationName: 'parallax-migrate',
+    queryTimeoutMs: null,
+  });
+  try {
+    return await work(db);
+  } finally {
+    await db.end();
+  }
 }
 
 /**
@@ -131,15 +147,15 @@ function refuseStrange(applied: readonly AppliedRow[], migrations: readonly Migr
 
 /** A lock of the transaction, not of the session: it holds behind a pooler too, and ends with whoever dies. */
 async function lockAndRead(sql: Sql): Promise<AppliedRow[]> {
-  await sql.run("set local lock_timeout = '120s'");
-  try {
-    await sql.run('select pg_advisory_xact_lock($1::bigint)', [migrationLock]);
-  } catch (error) {
-    if ((error as { code?: string }).code !== '55P03') throw error;
-    throw new SchemaError(
-      'schema.busy',
-      'another process has been migrating this database for 2 minutes: wait for it, or look for its connection in pg_stat_activity',
-    );
+  const deadlineMs = performance.now() + 120_000;
+  while (!(await tryLock(sql))) {
+    if (performance.now() > deadlineMs) {
+      throw new SchemaError(
+        'schema.busy',
+        'another process has been migrating this database for 2 minutes: wait for it, or look for its connection in pg_stat_activity',
+      );
+    }
+    await wait(100);
   }
   // A migration waits behind long readers only so long, and with it all who queue behind the migration.
   await sql.run("set local lock_timeout = '30s'");
@@ -150,6 +166,13 @@ async function lockAndRead(sql: Sql): Promise<AppliedRow[]> {
     applied_at timestamptz not null default now()
   )`);
   return readApplied(sql);
+}
+
+async function tryLock(sql: Sql): Promise<boolean> {
+  const { mine } = await sql.one<{ mine: boolean }>('select pg_try_advisory_xact_lock($1::bigint) as mine', [
+    migrationLock,
+  ]);
+  return mine;
 }
 
 async function readApplied(sql: Sql): Promise<AppliedRow[]> {

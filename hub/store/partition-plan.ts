@@ -25,7 +25,8 @@ export function planPartitions(
   { width, retentionDays }: PartitionPolicy,
 ): { create: Partition[]; drop: Partition[] } {
   const oldestUs = nowUs - retentionDays * dayUs;
-  const drop = existing.filter((partition) => partition.toUs <= oldestUs - graceUs);
+  const outlived = (partition: Partition) => partition.toUs <= oldestUs - graceUs;
+  const drop = existing.filter(outlived);
   const kept = existing.filter((partition) => !drop.includes(partition)).sort((a, b) => a.fromUs - b.fromUs);
   const create: Partition[] = [];
   // Wide ones for what lies behind today: late results are few.
@@ -36,7 +37,7 @@ export function planPartitions(
   ];
   for (const { from, to, widthUs } of spans) {
     for (let at = from; at < to; at += widthUs) {
-      create.push(...uncovered(at, at + widthUs, kept));
+      create.push(...uncovered(at, at + widthUs, kept).filter((partition) => !outlived(partition)));
     }
   }
   return { create, drop };
