@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { Problem } from '../problem.ts';
 import type { BatchHandler, Bus, IncomingBatch } from './bus.ts';
+import { busUnavailable } from './bus-unavailable.ts';
 
 export interface DirectBusOptions {
   readonly log: Pick<Logger, 'warn' | 'info'>;
@@ -105,9 +105,4 @@ export function createDirectBus(options: DirectBusOptions): Bus {
       if (queue.length > 0) log.warn({ batches: queue.length }, 'not stored: their probes send them again');
     },
   };
-}
-
-/** What a probe on the relay reads: its spool keeps the batch and tries again. */
-export function busUnavailable(detail: string): Problem {
-  return new Problem(503, 'bus.unavailable', detail, { headers: { 'retry-after': '2' } });
 }
