@@ -1,5 +1,6 @@
-import { chmod, chown, lstat, mkdir, mkdtemp, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdtemp, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder } from '../../process/folder.ts';
 import { type Account, canReach } from './account.ts';
 import { EmbeddedPostgresError, fileProblem } from './problem.ts';
 
@@ -28,7 +29,7 @@ export async function makePlace(dataDir: string, account: Account | null): Promi
 }
 
 async function makeBase(wanted: string, account: Account | null): Promise<string> {
-  await mkdir(dirname(wanted), { recursive: true });
+  await makeFolder(dirname(wanted));
   const found = await lstat(wanted).catch(() => null);
   if (found?.isSymbolicLink()) {
     const target = resolve(dirname(wanted), await readlink(wanted));
@@ -42,12 +43,12 @@ async function makeBase(wanted: string, account: Account | null): Promise<string
     return target;
   }
   if (found || account === null || (await canReach(account, wanted))) {
-    await mkdir(wanted, { recursive: true });
+    await makeFolder(wanted);
     // Another user's server must pass through; what is inside has its own modes.
     await chmod(wanted, account ? 0o711 : 0o700);
     return wanted;
   }
-  await mkdir(sharedDir, { recursive: true, mode: 0o755 });
+  await makeFolder(sharedDir, 0o755);
   const base = await mkdtemp(join(sharedDir, 'data-'));
   await chmod(base, 0o711);
   await writeFile(join(base, 'belongs-to'), `${wanted}\n`);

@@ -24,7 +24,7 @@ export function fileProblem(error: unknown, path: string): EmbeddedPostgresError
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new EmbeddedPostgresError('disk_full', diskFullMessage(path), cause);
   }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR') {
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EEXIST') {
     return new EmbeddedPostgresError(
       'unwritable',
       `cannot write to ${path} (${code}): give this user the right to, or choose another folder with --data`,

@@ -33,6 +33,8 @@ export interface EmbeddedPostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** False gives speed for data nobody needs after a power cut: tests. */
   readonly durable?: boolean;
+  /** How long a server of an earlier start may take to go; default 15 s. */
+  readonly lockDeadlineMs?: number;
   /** How long recovery after a crash may take. */
   readonly deadlineMs?: number;
 }
@@ -47,7 +49,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const account = await accountFor();
   const binaries = await findBinaries(account, sharedDir);
   const place = await makePlace(options.dataDir, account);
-  if (await hasCluster(place)) await clearStaleLock(place, 15_000);
+  if (await hasCluster(place)) await clearStaleLock(place, options.lockDeadlineMs ?? 15_000);
   else log(`making a PostgreSQL ${binaries.major} database in ${place.base}`);
   const password = await makeCluster(place, binaries, account, { sync: durable, signal });
   const settings = { ...(durable ? {} : careless), ...options.settings };
@@ -55,7 +57,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const server = await startServer(place, binaries, account, { ...options, settings, logFile });
   try {
     const url = (name: string) => `postgresql://${superuser}:${password}@127.0.0.1:${server.port}/${name}`;
-    await createDatabase(url('postgres'));
+    await createDatabase(url('postgres')).catch((error: unknown) => {
+      throw loginProblem(error, place);
+    });
     return {
       url: url(database),
       pid: server.process.pid,
@@ -144,4 +148,14 @@ async function createDatabase(url: string): Promise<void> {
   } finally {
     await client.end();
   }
+}
+
+/** The server is up, and yet the first statement fails: its files are damaged, or its password is not the kept one. */
+function loginProblem(error: unknown, place: Place): EmbeddedPostgresError {
+  const said = error instanceof Error ? error.message : String(error);
+  return new EmbeddedPostgresError(
+    'corrupted',
+    `PostgreSQL runs on ${place.data} and refuses work: ${said}. Restore the folder from a backup, or move it away to begin with an empty database`,
+    { cause: error },
+  );
 }
