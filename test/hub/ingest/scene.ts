@@ -1,6 +1,8 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import pino from 'pino';
+import type { LogPosition } from '../../../hub/ingest/bus.ts';
 import { createIngest, type Ingest, type IngestOptions } from '../../../hub/ingest/ingest.ts';
+import { advanceProgress } from '../../../hub/store/advance-progress.ts';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import { type Keeper, startKeeper } from '../../../hub/store/keeper.ts';
 import type { RegisteredProbe, Registry } from '../../../hub/trust/registry.ts';
@@ -26,6 +28,10 @@ export interface Scene {
   readonly nowUs: number;
   /** Enrolls one in the region with this name, which is made if it is new. */
   probe(region: string, status?: RegisteredProbe['status']): Promise<TestProbe>;
+  /** Rows of a table. */
+  count(table: string): Promise<number>;
+  /** What ingest does with the progress, for handlers that stand in for it. */
+  advance(position: LogPosition): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -36,7 +42,7 @@ export interface TestRegistry extends Registry {
   onRefresh: () => void;
 }
 
-export const quiet = pino({ level: 'silent' });
+export const quiet = pino({ level: process.env.LOG_LEVEL ?? 'silent' });
 
 export async function makeScene(
   options: Partial<IngestOptions> & { openDatabase?: (url: string) => Database } = {},
@@ -86,6 +92,8 @@ export async function makeScene(
       registry.probes.set(kid, probe);
       return probe;
     },
+    count: async (table) => (await db.one<{ count: number }>(`select count(*) from ${table}`)).count,
+    advance: (at) => advanceProgress(db, [{ ...at, expected: at.offset, next: at.offset + 1 }]),
     async end() {
       await keeper.stop();
       await db.end();

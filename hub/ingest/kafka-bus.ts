@@ -1,0 +1,44 @@
+import type { HubKafkaConfig } from '../config.ts';
+import type { Database } from '../store/database.ts';
+import type { Bus } from './bus.ts';
+import { type KafkaLog, kafkaClient } from './kafka-client.ts';
+import { createReader } from './kafka-consumer.ts';
+import { createSender } from './kafka-producer.ts';
+import { topicNames } from './topics.ts';
+
+export interface KafkaBusOptions {
+  readonly config: HubKafkaConfig;
+  readonly env: string;
+  readonly db: Database;
+  readonly log: KafkaLog;
+  /** Reading has ended and will not begin again: end the process, so that it is started anew. */
+  readonly onFatal: (error: Error) => void;
+  /** What may wait for Kafka, in bytes of batches. */
+  readonly maxBytes?: number;
+  readonly retryMs?: readonly [first: number, longest: number];
+}
+
+/** The bus of a hub with Kafka: the relay produces, ingest reads what the relay and the probes produced. */
+export function createKafkaBus(options: KafkaBusOptions): Bus {
+  const { config, env, db, log, onFatal, maxBytes, retryMs = [250, 5000] } = options;
+  const topic = topicNames(env).results;
+  const kafka = kafkaClient(config, log);
+  const sender = createSender(kafka, topic, log, maxBytes);
+  const reader = createReader({ kafka, groupId: config.groupId, topic, db, log, onFatal, retryMs });
+  let reading = false;
+  return {
+    publish: (batch) => sender.send(batch),
+    async start(handler) {
+      reading = true;
+      await reader.start(handler);
+    },
+    status() {
+      const reason = sender.trouble() ?? (reading ? reader.trouble() : null);
+      return { kind: 'kafka', ready: reason === null, reason, lag: reading ? reader.lag() : null };
+    },
+    async stop() {
+      await sender.stop();
+      await reader.stop();
+    },
+  };
+}

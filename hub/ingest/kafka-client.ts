@@ -1,0 +1,38 @@
+import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs';
+import type { Logger } from 'pino';
+import type { HubKafkaConfig } from '../config.ts';
+
+export type KafkaLog = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+
+export function kafkaClient(config: HubKafkaConfig, log: KafkaLog): Kafka {
+  const { tls, sasl } = config;
+  return new Kafka({
+    clientId: config.clientId,
+    brokers: [...config.brokers],
+    connectionTimeout: 10_000,
+    requestTimeout: 10_000,
+    retry: { initialRetryTime: 200, maxRetryTime: 5000, retries: 5 },
+    ...(tls && {
+      ssl: {
+        ...(tls.ca !== null && { ca: tls.ca }),
+        ...(tls.cert !== null && { cert: tls.cert }),
+        ...(tls.key !== null && { key: tls.key }),
+      },
+    }),
+    ...(sasl && { sasl: { ...sasl } as SASLOptions }),
+    logLevel: logLevel.WARN,
+    logCreator: () => (entry) => write(log, entry),
+  });
+}
+
+/** A broker that is away makes it say so ten times a second; whoever uses it says once what that means. */
+function write(log: KafkaLog, { namespace, log: { message, ...rest } }: LogEntry): void {
+  const { error, broker, groupId, topic, partition } = rest;
+  log.debug({ kafka: namespace, error, broker, groupId, topic, partition }, message);
+}
+
+/** What of an error from a broker helps: kafkajs wraps the cause in its own retries. */
+export function kafkaReason(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { message?: string } };
+  return cause?.message ?? message ?? String(error);
+}

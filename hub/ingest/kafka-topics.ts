@@ -1,0 +1,80 @@
+import { type Admin, ConfigResourceTypes, type ITopicConfig, type Kafka } from 'kafkajs';
+import type { HubKafkaConfig } from '../config.ts';
+import { type KafkaLog, kafkaClient } from './kafka-client.ts';
+import { topicNames } from './topics.ts';
+
+export interface TopicReport {
+  readonly topic: string;
+  readonly state: 'made' | 'there';
+  readonly partitions: number;
+}
+
+/**
+ * Part of `parallax migrate up`: makes what is missing. A topic that stands keeps its partitions and retention, which
+ * are its operator's, but its time must be the log's own: a probe's clock may steer neither watermark nor retention.
+ */
+export async function createTopics(
+  config: HubKafkaConfig,
+  env: string,
+  log: KafkaLog,
+): Promise<TopicReport[]> {
+  return withAdmin(kafkaClient(config, log), async (admin) => {
+    const wanted = Object.values(topicNames(env));
+    const there = new Set(await admin.listTopics());
+    const missing = wanted.filter((topic) => !there.has(topic));
+    if (missing.length > 0) {
+      await admin.createTopics({
+        topics: missing.map((topic) => topicConfig(topic, config)),
+        waitForLeaders: true,
+        timeout: 30_000,
+      });
+    }
+    for (const topic of wanted) if (!missing.includes(topic)) await requireLogAppendTime(admin, topic, log);
+    const { topics } = await admin.fetchTopicMetadata({ topics: wanted });
+    return topics.map(({ name, partitions }) => ({
+      topic: name,
+      state: missing.includes(name) ? ('made' as const) : ('there' as const),
+      partitions: partitions.length,
+    }));
+  });
+}
+
+function topicConfig(topic: string, config: HubKafkaConfig): ITopicConfig {
+  return {
+    topic,
+    numPartitions: config.partitions,
+    replicationFactor: config.replication,
+    configEntries: [
+      { name: 'message.timestamp.type', value: 'LogAppendTime' },
+      { name: 'retention.ms', value: String(config.retentionMs) },
+      { name: 'cleanup.policy', value: 'delete' },
+      // With fewer copies in step an acknowledged batch could be lost with one disk.
+      ...(config.replication > 2 ? [{ name: 'min.insync.replicas', value: '2' }] : []),
+    ],
+  };
+}
+
+async function requireLogAppendTime(admin: Admin, topic: string, log: KafkaLog): Promise<void> {
+  const name = 'message.timestamp.type';
+  const { resources } = await admin.describeConfigs({
+    resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+    includeSynonyms: false,
+  });
+  const value = resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
+  if (value !== 'LogAppendTime') {
+    log.warn(
+      { topic, [name]: value },
+      `${name} must be LogAppendTime: set it, or probes' clocks are believed`,
+    );
+  }
+}
+
+export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await work(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
