@@ -65,7 +65,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectionString: options.url,
     max: options.maxConnections ?? 10,
     application_name: options.applicationName ?? 'parallax',
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: Math.min(10_000, queryTimeoutMs ?? 10_000),
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     // A stopped server or a lost route answers nothing, not even an error.

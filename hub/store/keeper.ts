@@ -33,7 +33,10 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       for (const partition of plan.create) await createPartition(sql, partition);
       return plan;
     });
-    partitions = await listPartitions(db);
+    // Not offered any more before they are dropped.
+    const outlived = new Set(drop.map((partition) => partition.name));
+    partitions = (await listPartitions(db)).filter((partition) => !outlived.has(partition.name));
+    last = undefined;
     // Each on its own: one that waits too long behind a reader takes nothing else back.
     for (const partition of drop) await asKeeper(db, (sql) => dropPartition(sql, partition));
     const deleted = await asKeeper(

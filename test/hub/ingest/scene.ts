@@ -11,7 +11,7 @@ import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import { failure } from '../../../shared/failure.ts';
 import type { Result } from '../../../shared/result.ts';
 import { ed25519Thumbprint, signBytes } from '../../../shared/signing.ts';
-import { testDatabase } from '../../harness/postgres.ts';
+import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 
 export interface TestProbe extends RegisteredProbe {
   readonly privateKey: KeyObject;
@@ -45,10 +45,11 @@ export interface TestRegistry extends Registry {
 export const quiet = pino({ level: process.env.LOG_LEVEL ?? 'silent' });
 
 export async function makeScene(
-  options: Partial<IngestOptions> & { openDatabase?: (url: string) => Database } = {},
+  options: Partial<IngestOptions> & { database?: TestDatabase; queryTimeoutMs?: number } = {},
 ): Promise<Scene> {
-  const { url, drop } = await testDatabase();
-  const db = (options.openDatabase ?? ((at) => openDatabase({ url: at, maxConnections: 4 })))(url);
+  const { queryTimeoutMs = 30_000, database, ...ingestOptions } = options;
+  const { url, drop } = database ?? (await testDatabase());
+  const db = openDatabase({ url, maxConnections: 4, queryTimeoutMs });
   const nowUs = Math.floor(Date.now() / 1000) * 1_000_000;
   const keeper = await startKeeper({
     db,
@@ -66,7 +67,7 @@ export async function makeScene(
     retentionDays: 7,
     maxRows: 5000,
     maxMs: 20,
-    ...options,
+    ...ingestOptions,
   });
   return {
     url,

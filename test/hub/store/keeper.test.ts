@@ -1,0 +1,152 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Database, openDatabase } from '../../../hub/store/database.ts';
+import { type Keeper, startKeeper } from '../../../hub/store/keeper.ts';
+import { dayUs } from '../../../hub/store/partition-plan.ts';
+import { listPartitions } from '../../../hub/store/partitions.ts';
+import { selectDurable } from '../../../hub/store/select-durable.ts';
+import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
+import { quiet } from '../ingest/scene.ts';
+import { until } from '../ingest/until.ts';
+
+const startUs = Date.UTC(2026, 2, 10, 15, 30) * 1000;
+let database: TestDatabase;
+let db: Database;
+let keepers: Keeper[];
+let nowUs: number;
+
+beforeEach(async () => {
+  database = await testDatabase();
+  db = openDatabase({ url: database.url });
+  keepers = [];
+  nowUs = startUs;
+});
+afterEach(async () => {
+  for (const keeper of keepers) await keeper.stop();
+  await db.end();
+  await database.drop();
+});
+
+async function keep(everyMs?: number): Promise<Keeper> {
+  const policy = { width: 'day', retentionDays: 7 } as const;
+  const keeper = await startKeeper({
+    db,
+    log: quiet,
+    now: () => nowUs,
+    policy,
+    ...(everyMs !== undefined && { everyMs }),
+  });
+  keepers.push(keeper);
+  return keeper;
+}
+
+const names = async () => (await listPartitions(db)).map((partition) => partition.name);
+const insertAt = (us: number) =>
+  db.run(
+    `insert into results (endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated,
+       attempts, redirects, late_by_us, total_us, bytes)
+     values (1, 1, $1, 1, 1, 0, 0, false, false, 1, 0, 0, 1, 1)`,
+    [new Date(us / 1000)],
+  );
+
+describe('the keeper', () => {
+  test('knows exactly what the database takes', async () => {
+    const keeper = await keep();
+    for (const days of [-8, -7, -1, 0, 1, 3, 4, 5]) {
+      const us = startUs + days * dayUs;
+      const takes = await insertAt(us).then(
+        () => true,
+        () => false,
+      );
+      expect([days, keeper.hasPartition(us)]).toEqual([days, takes]);
+    }
+  });
+
+  test('makes days ahead and drops those whose last result is past retention, with their rows', async () => {
+    const keeper = await keep();
+    expect((await names())[0]).toBe('results_20260303');
+    await insertAt(startUs - 7 * dayUs);
+    nowUs = startUs + dayUs;
+    await keeper.tend();
+    expect((await names())[0]).toBe('results_20260304');
+    expect((await names()).at(-1)).toBe('results_20260314');
+    expect(await db.one('select count(*) from results')).toEqual({ count: 0 });
+    expect(keeper.hasPartition(startUs - 7 * dayUs)).toBe(false);
+    expect(keeper.hasPartition(nowUs + 3 * dayUs)).toBe(true);
+  });
+
+  test('of many replicas works beside the others, started at once', async () => {
+    await Promise.all(Array.from({ length: 5 }, () => keep()));
+    expect(await names()).toHaveLength(11);
+    expect(keepers.every((keeper) => keeper.hasPartition(startUs))).toBe(true);
+  });
+
+  test('goes on after the database was away', async () => {
+    await keep(50);
+    await db.run('alter table streams rename to elsewhere');
+    nowUs = startUs + 2 * dayUs;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await db.run('alter table elsewhere rename to streams');
+    nowUs = startUs + 4 * dayUs;
+    await until(async () => (await names()).includes('results_20260317'));
+  });
+
+  test('puts off dropping what somebody reads, and makes the new partitions all the same', async () => {
+    const keeper = await keep();
+    nowUs = startUs + dayUs;
+    const { promise: done, resolve: finish } = Promise.withResolvers<void>();
+    const reader = db.transaction(async (sql) => {
+      await sql.many('select * from results');
+      await done;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect(keeper.tend()).rejects.toThrow(/lock timeout/);
+    expect(await names()).toContain('results_20260314');
+    expect(keeper.hasPartition(nowUs + 3 * dayUs)).toBe(true);
+    finish();
+    await reader;
+    await keeper.tend();
+    expect(await names()).not.toContain('results_20260303');
+  });
+
+  test('forgets rejects, counts, gaps and left streams past retention, and keeps a probe newest stream', async () => {
+    const keeper = await keep();
+    await db.run("insert into regions (name) values ('r')");
+    await db.run(
+      `insert into probes (region_id, name, public_key, thumbprint, status, enrollment, mac)
+       select 1, 'p', '', n::text, 'active', gen_random_uuid(), '' from generate_series(1, 2) n`,
+    );
+    const old = new Date((startUs - 8 * dayUs) / 1000);
+    const young = new Date((startUs - 6 * dayUs) / 1000);
+    for (const [at, suffix] of [
+      [old, 'old'],
+      [young, 'young'],
+    ] as const) {
+      await db.run("insert into rejects (at, reason, detail) values ($1, 'x', '')", [at]);
+      await db.run("insert into reject_counts (hour, reason, probe_id, count) values ($1, 'x', 1, 1)", [at]);
+      await db.run("insert into gaps values ($2, 1, 1, 1, 1, 1, $1, $1, '', $1)", [at, suffix]);
+      await db.run('insert into streams (stream, probe_id, last_at) values ($2, 1, $1)', [at, suffix]);
+    }
+    await db.run("insert into streams (stream, probe_id, last_at, up_to) values ('only', 2, $1, 9)", [old]);
+    await keeper.tend();
+    for (const table of ['rejects', 'reject_counts', 'gaps']) {
+      expect([table, await db.one(`select count(*) from ${table}`)]).toEqual([table, { count: 1 }]);
+    }
+    expect(await db.many('select stream from streams order by 1')).toEqual([
+      { stream: 'only' },
+      { stream: 'young' },
+    ]);
+  });
+});
+
+test('durable is told of the probe own streams alone', async () => {
+  await db.run("insert into regions (name) values ('r')");
+  await db.run(
+    `insert into probes (region_id, name, public_key, thumbprint, status, enrollment, mac)
+     select 1, 'p', '', n::text, 'active', gen_random_uuid(), '' from generate_series(1, 2) n`,
+  );
+  await db.run("insert into streams (stream, probe_id, up_to) values ('a', 1, 5), ('b', 1, 0), ('c', 2, 7)");
+  expect(await selectDurable(db, 1, ['c', 'b', 'a', 'unknown'])).toEqual([
+    { stream: 'a', upTo: 5 },
+    { stream: 'b', upTo: 0 },
+  ]);
+});
