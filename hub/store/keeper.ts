@@ -14,7 +14,7 @@ export interface Keeper {
 
 export interface KeeperOptions {
   readonly db: Database;
-  readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly now: () => number;
   readonly policy: PartitionPolicy;
   readonly everyMs?: number;
@@ -27,7 +27,6 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   let last: Partition | undefined;
 
   async function tend(): Promise<void> {
-    const oldestUs = now() - policy.retentionDays * dayUs;
     const { create, drop } = await asKeeper(db, async (sql) => {
       const plan = planPartitions(await listPartitions(sql), now(), policy);
       for (const partition of plan.create) await createPartition(sql, partition);
@@ -37,15 +36,22 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     const outlived = new Set(drop.map((partition) => partition.name));
     partitions = (await listPartitions(db)).filter((partition) => !outlived.has(partition.name));
     last = undefined;
-    // Each on its own: one that waits too long behind a reader takes nothing else back.
+    if (create.length > 0) log.info({ partitions: create.length }, 'partitions made');
+    await tidy(drop).catch((error: unknown) =>
+      log.warn({ err: error }, 'what has outlived retention could not be dropped: later'),
+    );
+  }
+
+  /** What may wait: a partition that somebody reads is dropped another time, and holds up no start. */
+  async function tidy(drop: readonly Partition[]): Promise<void> {
     for (const partition of drop) await asKeeper(db, (sql) => dropPartition(sql, partition));
+    const oldestUs = now() - policy.retentionDays * dayUs;
     const deleted = await asKeeper(
       db,
       async (sql) => (await deleteOutlived(sql, oldestUs)) + (await deleteForgottenStreams(sql, oldestUs)),
     );
-    if (create.length + drop.length + deleted > 0) {
-      log.info({ made: create.length, dropped: drop.length, deleted }, 'partitions tended');
-    }
+    if (drop.length + deleted > 0)
+      log.info({ partitions: drop.length, rows: deleted }, 'past retention: dropped');
   }
 
   await tend();
