@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import type { CliContext } from './shared/command-line.ts';
 
 const leastNode = 24;
 
@@ -17,7 +18,11 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   endpoints: ['hub', 'apply, compare, export or list what is checked'],
   check: ['probe', 'check a URL from here, now, without a hub'],
   results: ['hub', "show or follow an endpoint's results"],
-  keys: ['hub', "rotate the hub's keys"],
+  keys: ['hub', "show or rotate the hub's keys"],
+  tokens: ['hub', 'make, list or revoke API tokens'],
+  'sign-in': ['hub', 'make a one-time sign-in link for the dashboard'],
+  audit: ['hub', 'show who changed what'],
+  demo: ['hub', 'serve the bundled target site'],
   bench: ['hub', 'measure, and make loads to measure with'],
   completion: ['hub', 'shell completion'],
 };
@@ -53,8 +58,27 @@ async function main(given: readonly string[]): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) return complain(2, `there is no command '${name}': parallax --help lists them`);
   const bundle = new URL(`./${command[0]}.js`, import.meta.url).href;
-  const { run } = (await import(bundle)) as { run: (argv: readonly string[]) => Promise<number> };
-  return run(argv);
+  const { run } = (await import(bundle)) as {
+    run: (argv: readonly string[], context: CliContext) => Promise<number>;
+  };
+  return run(argv, cliContext());
+}
+
+function cliContext(): CliContext {
+  const { stdout, stderr, env } = process;
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  return {
+    env,
+    cwd: process.cwd(),
+    terminal: {
+      out: (text) => void stdout.write(text),
+      err: (text) => void stderr.write(text),
+      columns: stdout.isTTY ? stdout.columns : null,
+      colour: stdout.isTTY && !env.NO_COLOR,
+    },
+    signal: stopping.signal,
+  };
 }
 
 function takeEnvFile(given: readonly string[]): { envFile: string | undefined; argv: readonly string[] } {

@@ -3,3 +3,11 @@ import type { Observation } from '../../shared/result.ts';
 
 /** A check is a function: it never throws for what a target does, only for bugs. `signal` bounds it whole. */
 export type Check<Deps> = (assignment: Assignment, deps: Deps, signal: AbortSignal) => Promise<Observation>;
+
+/** All protocols behind one call. */
+export interface Checker {
+  /** One attempt, within the assignment's timeout. `signal` ends it early: then `probe.internal`, never a target's failure. */
+  check(assignment: Assignment, signal: AbortSignal): Promise<Observation>;
+  /** Ends its workers and sockets. */
+  close(): Promise<void>;
+}

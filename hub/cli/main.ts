@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
+
+/** A command a file: adding one is one line here and one in the front door. */
+const commands: Readonly<Record<string, (context: CliContext) => Command>> = {};
+
+/** The front door hands over the whole command line, the command's name first. Resolves to the exit code. */
+export async function run([name = '', ...argv]: readonly string[], context: CliContext): Promise<number> {
+  const make = commands[name];
+  if (!make) throw new UsageError(`there is no command '${name}': parallax --help lists them`);
+  return runCommandLine(make(context), argv, context.terminal);
+}
