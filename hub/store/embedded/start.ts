@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort, portIsFree } from '../../process/port.ts';
-import { endsWithin } from '../../process/tethered.ts';
+import { endsWithin, type Exit } from '../../process/tethered.ts';
 import { type Account, accountFor } from './account.ts';
 import { type Binaries, findBinaries } from './binaries.ts';
 import { hasCluster, makeCluster, superuser } from './cluster.ts';
@@ -15,8 +15,8 @@ export interface EmbeddedPostgres {
   /** Of the database `parallax`, with user and password. */
   readonly url: string;
   readonly pid: number;
-  /** Resolves when the server ended, asked or not. */
-  readonly exited: Promise<void>;
+  /** How the server ended, asked or not. */
+  readonly exited: Promise<Exit>;
   /** Fast shutdown; resolves when the process is gone. */
   stop(): Promise<void>;
 }
@@ -63,7 +63,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     return {
       url: url(database),
       pid: server.process.pid,
-      exited: server.process.exited.then(() => undefined),
+      exited: server.process.exited,
       stop: () => stopServer(server),
     };
   } catch (error) {

@@ -1,0 +1,70 @@
+import { supervise } from '../process/supervise.ts';
+import { startEmbeddedPostgres } from '../store/embedded/start.ts';
+import { startChild } from './child.ts';
+import { listenText, untilReady } from './listen.ts';
+import type { Network } from './network.ts';
+
+/** The database of DATABASE_URL, or one of our own. Ask for its address each time: it may come back on another port. */
+export async function startDatabase({ home, env, say, signal, components }: Network): Promise<() => string> {
+  const given = env.DATABASE_URL;
+  if (given) {
+    say('database', 'the one of DATABASE_URL');
+    return () => given;
+  }
+  let url = '';
+  const postgres = await supervise({
+    name: 'postgres',
+    say: (line) => say('postgres', line),
+    async start() {
+      const server = await startEmbeddedPostgres({
+        dataDir: home.postgres,
+        logFile: home.log('postgres'),
+        log: (line) => say('postgres', line),
+        signal,
+      });
+      url = server.url;
+      return server;
+    },
+  });
+  components.push(postgres);
+  say('postgres', `ready on 127.0.0.1:${new URL(url).port}, data in ${home.postgres}`);
+  return () => url;
+}
+
+export async function startHub(network: Network, databaseUrl: () => string): Promise<void> {
+  const { home, listen, env, origin, say, signal, components } = network;
+  const hub = await supervise({
+    name: 'hub',
+    say: (line) => say('hub', line),
+    start: (stopping) =>
+      startChild(
+        {
+          argv: ['hub', '--listen', listenText(listen)],
+          env: { ...hubEnv(network), DATABASE_URL: databaseUrl() },
+          logFile: home.log('hub'),
+        },
+        (waiting) => untilReady(origin, waiting),
+        AbortSignal.any([signal, stopping]),
+      ),
+  });
+  components.push(hub);
+  const kafka = env.KAFKA_BROKERS;
+  say(
+    'hub',
+    `ready on ${origin}, ${kafka ? `results through Kafka at ${kafka}` : 'results come in directly'}`,
+  );
+}
+
+/** What the user set goes before what we would choose. */
+function hubEnv({ home, origin, env }: Network): Record<string, string> {
+  const ours: Record<string, string> = {
+    PARALLAX_PUBLIC_URL: origin,
+    PARALLAX_KEYS: home.keys,
+    PARALLAX_SECRET: home.secret,
+    // Local probes reach the same brokers as the hub, as long as those ask nobody who they are.
+    ...(env.KAFKA_BROKERS && !env.KAFKA_SASL_MECHANISM && !env.KAFKA_TLS && !env.KAFKA_CA
+      ? { KAFKA_PROBE_BROKERS: env.KAFKA_BROKERS, KAFKA_PROBE_AUTH: 'none' }
+      : {}),
+  };
+  return Object.fromEntries(Object.entries(ours).map(([name, value]) => [name, env[name] || value]));
+}

@@ -1,0 +1,64 @@
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** '127.0.0.1:7070', '[::1]:7070' or ':7070'. Null where it is none of them. */
+export function parseListen(text: string): Listen | null {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) return null;
+  return { host: match[1] ?? (match[2] || '127.0.0.1'), port };
+}
+
+export function listenText({ host, port }: Listen): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Where browsers and probes of this machine find it. */
+export function originOf({ host, port }: Listen): string {
+  const everywhere = host === '0.0.0.0' || host === '::';
+  return `http://${listenText({ host: everywhere ? '127.0.0.1' : host, port })}`;
+}
+
+/** Throws one line where the port is taken; waits for one that an earlier, killed start is about to leave. */
+export async function requirePort(listen: Listen, waitMs: number): Promise<void> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    const problem = await tryListen(listen);
+    if (problem === null) return;
+    if (problem !== 'EADDRINUSE') throw new Error(`cannot listen on ${listenText(listen)}: ${problem}`);
+    if (performance.now() > until) {
+      const other = listenText({ host: listen.host, port: listen.port + 1 });
+      throw new Error(
+        `port ${listen.port} on ${listen.host} is in use: stop what listens there, or choose another with --listen ${other}`,
+      );
+    }
+    await sleep(200);
+  }
+}
+
+function tryListen({ host, port }: Listen): Promise<string | null> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+    server.listen(port, host, () => server.close(() => done(null)));
+  });
+}
+
+/** Resolves when the hub says that nothing is missing. */
+export async function untilReady(origin: string, signal: AbortSignal, deadlineMs = 90_000): Promise<void> {
+  const until = performance.now() + deadlineMs;
+  let last = 'it did not answer';
+  while (performance.now() < until) {
+    signal.throwIfAborted();
+    const answer = await fetch(`${origin}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(() => null);
+    if (answer?.ok) return;
+    if (answer) last = (await answer.text()).slice(0, 300);
+    await sleep(100, undefined, { signal });
+  }
+  throw new Error(`the hub was not ready after ${deadlineMs / 1000} s: ${last}`);
+}
