@@ -67,7 +67,15 @@ async function main(given: readonly string[]): Promise<number> {
 function cliContext(): CliContext {
   const { stdout, stderr, env } = process;
   const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  let firstMs = 0;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // npm passes on what the terminal sent already: only a later one means "at once".
+      if (stopping.signal.aborted && performance.now() - firstMs > 1000) process.exit(130);
+      if (!stopping.signal.aborted) firstMs = performance.now();
+      stopping.abort();
+    });
+  }
   return {
     env,
     cwd: process.cwd(),
