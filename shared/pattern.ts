@@ -22,10 +22,10 @@ export function patternProblem({ pattern, engine }: Pattern): string | null {
       return error instanceof Error ? error.message : String(error);
     }
   }
-  const lookaround = /\(\?(?:=|!|<=|<!)/.exec(pattern);
+  const lookaround = findLookaround(pattern);
   if (lookaround) {
     return (
-      `lookaround '${lookaround[0]}' at position ${lookaround.index} cannot be matched in linear time: ` +
+      `lookaround '${lookaround.opening}' at position ${lookaround.index} cannot be matched in linear time: ` +
       'put what must be there in `matches` and what must not in `notMatches`, or write {pattern, engine: ecmascript}'
     );
   }
@@ -35,6 +35,16 @@ export function patternProblem({ pattern, engine }: Pattern): string | null {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** The first lookahead or lookbehind; an escaped bracket or one in a character class opens none. */
+function findLookaround(pattern: string): { readonly opening: string; readonly index: number } | null {
+  const part =
+    /\\Q[\s\S]*?(?:\\E|$)|\\[\s\S]|\[\^?\]?(?:\\[\s\S]|\[:\^?\w+:\]|[^\]\\])*\]|(\(\?(?:=|!|<=|<!))/g;
+  for (const match of pattern.matchAll(part)) {
+    if (match[1] !== undefined) return { opening: match[1], index: match.index };
+  }
+  return null;
 }
 
 const patternForm = z.strictObject({

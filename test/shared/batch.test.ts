@@ -1,0 +1,179 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
+import avro from 'avsc';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  BatchError,
+  decodeBatch,
+  encodeBatch,
+  maxBatchBytes,
+  maxBatchResults,
+  maxInflatedBytes,
+  openBatch,
+} from '../../shared/batch.ts';
+import { batchSchemas, currentBatchSchema } from '../../shared/batch-schema.ts';
+import type { Result } from '../../shared/result.ts';
+import { signBytes, verifyBytes } from '../../shared/signing.ts';
+import { arbitraryBatch } from './arbitrary-result.ts';
+
+const current = String(currentBatchSchema);
+const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+
+describe('the batch codec', () => {
+  test('what was encoded is decoded, for any batch', () => {
+    fc.assert(
+      fc.property(arbitraryBatch, (batch) => {
+        expect(decodeBatch(encodeBatch(batch), current)).toEqual(batch);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('no byte can be changed without the signature noticing', () => {
+    fc.assert(
+      fc.property(
+        arbitraryBatch,
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.nat({ max: 63 }),
+        (batch, at, flip, signatureAt) => {
+          const value = Buffer.from(encodeBatch(batch));
+          const signature = signBytes(privateKey, value);
+          expect(verifyBytes(publicKey, value, signature)).toBe(true);
+          const changed = Buffer.from(value);
+          changed[at % value.length] = (changed[at % value.length] ?? 0) ^ flip;
+          expect(verifyBytes(publicKey, changed, signature)).toBe(false);
+          const forged = Buffer.from(signature);
+          forged[signatureAt] = (forged[signatureAt] ?? 0) ^ flip;
+          expect(verifyBytes(publicKey, value, forged)).toBe(false);
+          expect(verifyBytes(publicKey, value.subarray(0, -1), signature)).toBe(false);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('whatever bytes come, it decodes or throws BatchError', () => {
+    const open = (bytes: Uint8Array) => {
+      try {
+        openBatch(bytes, current);
+      } catch (error) {
+        expect(error).toBeInstanceOf(BatchError);
+      }
+    };
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 500 }), open));
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 500 }), (raw) => open(zstdCompressSync(raw))));
+    fc.assert(
+      fc.property(arbitraryBatch, fc.nat(), fc.integer({ min: 1, max: 255 }), (batch, at, flip) => {
+        const value = Buffer.from(encodeBatch(batch));
+        value[at % value.length] = (value[at % value.length] ?? 0) ^ flip;
+        open(value);
+      }),
+    );
+  });
+
+  test.each([
+    ['schema_unknown', Buffer.alloc(0), '99'],
+    ['too_large', Buffer.alloc(maxBatchBytes + 1), current],
+    ['inflate', Buffer.from('not zstd'), current],
+    ['inflate', zstdCompressSync(Buffer.alloc(maxInflatedBytes + 1)), current],
+    ['decode', zstdCompressSync(Buffer.from([1, 2, 3])), current],
+  ] as const)('refuses with %s', (code, value, schema) => {
+    expect(() => decodeBatch(value, schema)).toThrow(expect.objectContaining({ name: 'BatchError', code }));
+  });
+
+  test('refuses more results than a batch has', () => {
+    const batch = sampleBatch(maxBatchResults + 1);
+    expect(() => decodeBatch(encodeBatch(batch), current)).toThrow(
+      expect.objectContaining({ code: 'too_large' }),
+    );
+  });
+
+  test('a word that a newer probe may say spoils its own result alone', () => {
+    const odd = { outcome: 'sideways' } as unknown as Result;
+    const batch = sampleBatch(3);
+    const results = batch.results.map((result, index) => (index === 1 ? { ...result, ...odd } : result));
+    const opened = openBatch(encodeBatch({ ...batch, results }), current);
+    expect(opened.results).toEqual([results[0], results[2]]);
+    expect(opened.refused.map(({ why }) => why)).toEqual(['outcome or kind is not known here']);
+  });
+
+  test('a full batch takes at most 60 bytes a result on the wire', () => {
+    const bytes = encodeBatch(sampleBatch(maxBatchResults)).length;
+    expect(bytes / maxBatchResults).toBeLessThanOrEqual(60);
+  });
+});
+
+describe('schemas of the past', () => {
+  test.each(Object.keys(batchSchemas))(
+    'a batch recorded with schema %s still decodes to what it said',
+    async (version) => {
+      const folder = join(import.meta.dirname, 'recorded');
+      const value = await readFile(join(folder, `batch-v${version}.bin`));
+      const said = JSON.parse(await readFile(join(folder, `batch-v${version}.json`), 'utf8'));
+      expect(decodeBatch(value, version)).toEqual(said);
+    },
+  );
+
+  test('a reader of the first schema reads what is written today', () => {
+    const first = avro.Type.forSchema(batchSchemas[1] as avro.Schema);
+    const writer = avro.Type.forSchema(batchSchemas[currentBatchSchema] as avro.Schema);
+    expect(() => first.createResolver(writer)).not.toThrow();
+  });
+});
+
+/** As a probe writes them: one region, many endpoints, figures that differ from check to check. */
+function sampleBatch(count: number) {
+  const base = 1_800_000_000_000_000;
+  let seed = 1;
+  const noise = (most: number) => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed % most;
+  };
+  const results = Array.from(
+    { length: count },
+    (_, index): Result => ({
+      endpointId: 1000 + index,
+      rev: 1 + noise(5),
+      regionId: 3,
+      probeId: 17,
+      kind: 'slot',
+      scheduledAt: base + index * 20_000 + noise(20_000),
+      startedAt: 0,
+      attempts: 1,
+      outcome: 'up',
+      failure: null,
+      firstFailure: null,
+      suspect: false,
+      status: 200,
+      httpVersion: '1.1',
+      remoteIp: `203.0.113.${noise(250)}`,
+      redirects: 0,
+      timings: {
+        dns: noise(5000),
+        connect: noise(40_000),
+        tls: noise(60_000),
+        wait: noise(200_000),
+        transfer: noise(4000),
+        total: noise(300_000),
+      },
+      bytes: noise(100_000),
+      truncated: false,
+      tls: null,
+      lateBy: noise(3000),
+    }),
+  ).map((result) => ({ ...result, startedAt: result.scheduledAt + result.lateBy }));
+  return {
+    probeId: 17,
+    regionId: 3,
+    stream: '0123456789abcdef'.repeat(2),
+    seq: 9,
+    leaseVersion: 1_800_000_000_000,
+    sealedAt: base + 10_000_000,
+    results,
+    gaps: [],
+  };
+}
