@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
+import { benchCommand } from './bench.ts';
+import { demoCommand } from './demo.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
-const commands: Readonly<Record<string, (context: CliContext) => Command>> = {};
+const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
+  bench: benchCommand,
+  demo: demoCommand,
+};
 
 /** The front door hands over the whole command line, the command's name first. Resolves to the exit code. */
 export async function run([name = '', ...argv]: readonly string[], context: CliContext): Promise<number> {
