@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { KeySetDocument } from '../../shared/enrollment.ts';
 
 export interface SigningKey {
   readonly kid: string;
@@ -6,7 +7,7 @@ export interface SigningKey {
   readonly publicKey: KeyObject;
 }
 
-/** The hub's keys as loaded from PARALLAX_KEYS; `rotate` writes new ones. */
+/** The hub's keys as loaded from PARALLAX_KEYS; `parallax keys rotate` writes new ones, and what is here moves with them. */
 export interface HubKeys {
   /** Ed25519: enrollments and leases. */
   readonly lease: SigningKey;
@@ -19,5 +20,7 @@ export interface HubKeys {
   /** RFC 7638 thumbprint of the current root. */
   readonly rootThumbprint: string;
   /** The served key set with its chain (shared/enrollment.ts). */
-  readonly keySet: import('../../shared/enrollment.ts').KeySetDocument;
+  readonly keySet: KeySetDocument;
+  /** All ES256 keys, the signing one first. */
+  readonly kafkaKeys: readonly SigningKey[];
 }
