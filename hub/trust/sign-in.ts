@@ -1,0 +1,22 @@
+import type { Sql } from '../store/database.ts';
+import { insertSignInLink } from '../store/insert-sign-in-link.ts';
+import { useSignInLink } from '../store/use-sign-in-link.ts';
+import { hashOf, isSecret, newSecret } from './secret-text.ts';
+
+export const signInLinkSeconds = 15 * 60;
+export const signInPath = '/sign-in';
+
+/**
+ * Works once, for 15 minutes. The secret stands in the fragment, which browsers send to nobody: no server, proxy or
+ * Referer sees it, and a link scanner that opens the page redeems nothing.
+ */
+export async function createSignInLink(sql: Sql, publicUrl: string): Promise<string> {
+  const secret = newSecret();
+  await insertSignInLink(sql, hashOf(secret), signInLinkSeconds);
+  return `${publicUrl.replace(/\/+$/, '')}${signInPath}#${secret}`;
+}
+
+/** Whether this very call may sign in by it. */
+export async function redeemSignInLink(sql: Sql, secret: string): Promise<boolean> {
+  return isSecret(secret) && useSignInLink(sql, hashOf(secret));
+}
