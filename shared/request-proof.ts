@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
-import { SignJWT } from 'jose';
 import * as z from 'zod';
+import { signJws, TokenError, verifyJws } from './jws.ts';
 
 /**
  * Every probe request is signed: a JWS over method, URL, body hash and the hub's nonce, shaped after DPoP (RFC 9449)
@@ -13,7 +13,7 @@ export const proofType = 'proof+jwt';
 
 export const proofClaimsSchema = z.object({
   htm: z.string(),
-  /** Absolute URL on the hub's public URL, without query or fragment. */
+  /** Absolute URL on the hub's public URL, with its query (RFC 9449 leaves it out; here nothing is left to change). */
   htu: z.string(),
   /** base64url SHA-256 of the body bytes ('' hashes like an empty body). */
   bh: z.string(),
@@ -27,5 +27,16 @@ export function bodyHash(body: Uint8Array): string {
 
 /** `kid`: the RFC 7638 thumbprint of the probe's key. */
 export async function signProof(key: KeyObject, kid: string, claims: ProofClaims): Promise<string> {
-  return new SignJWT({ ...claims }).setProtectedHeader({ alg: 'Ed25519', typ: proofType, kid }).sign(key);
+  return signJws(proofType, claims, { kid, privateKey: key });
+}
+
+/** What the holder of a key signed; whether it is about this request is the caller's to compare. Throws TokenError. */
+export async function verifyProof(
+  proof: string,
+  keyOf: (kid: string) => KeyObject | undefined,
+): Promise<{ readonly kid: string; readonly claims: ProofClaims }> {
+  const { kid, payload } = await verifyJws(proof, proofType, keyOf);
+  const parsed = proofClaimsSchema.safeParse(payload);
+  if (!parsed.success) throw new TokenError('claims', 'the proof does not say what it is for');
+  return { kid, claims: parsed.data };
 }
