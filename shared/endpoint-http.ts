@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { byteSize, duration } from './duration.ts';
+import { sealedMark } from './endpoint-secrets.ts';
 import { patternSchema } from './pattern.ts';
 
 /** What an http(s) endpoint may ask. Secrets are plain text here; at rest and in answers they are sealed. */
@@ -11,27 +12,84 @@ const headerValue = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   .regex(/^[^\u0000-\u0008\u000a-\u001f\u007f]*$/, 'a header value holds no control characters');
 
+/** What the probe writes itself: a value of one's own would break the message's framing (RFC 9112 section 6). */
+const framing = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const headers = z.record(headerName, headerValue).superRefine((value, context) => {
+  const seen = new Map<string, string>();
+  for (const name of Object.keys(value)) {
+    const plain = name.toLowerCase();
+    const twin = seen.get(plain);
+    seen.set(plain, name);
+    const message = framing.has(plain)
+      ? 'is written by the probe itself'
+      : twin === undefined
+        ? null
+        : `is the same header as '${twin}'`;
+    if (message) context.addIssue({ code: 'custom', path: [name], message });
+  }
+  if (seen.size > 100) context.addIssue({ code: 'custom', message: 'must have at most 100 entries' });
+});
+
+/** A value that is given, rather than sealed or found by the probe. */
+function isGiven(text: string): boolean {
+  return text !== sealedMark && !/\$\{(probe|env):/.test(text);
+}
+
+function pem(label: RegExp, what: string) {
+  const begin = new RegExp(`-----BEGIN ${label.source}-----[\\s\\S]+-----END ${label.source}-----`);
+  return z
+    .string()
+    .max(65_536)
+    .refine((text) => !isGiven(text) || begin.test(text), `is not ${what} in PEM form (-----BEGIN …)`);
+}
+const certificates = pem(/(?:TRUSTED |X509 )?CERTIFICATE/, 'a certificate');
+
+const proxy = z
+  .string()
+  .max(2048)
+  .refine(
+    (text) => !isGiven(text) || /^https?:$/.test(URL.parse(text)?.protocol ?? ''),
+    'is not a proxy like http://proxy.example:3128',
+  );
+
 export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 export const httpRequestSchema = z.strictObject({
   method: z.enum(httpMethods).default('GET'),
-  headers: z.record(headerName, headerValue).default({}),
+  headers: headers.default({}),
   body: z.string().max(65_536).default(''),
   basicAuth: z.strictObject({ username: z.string().max(1024), password: z.string().max(1024) }).optional(),
   bearer: z.string().max(8192).optional(),
   redirects: z.int().min(0).max(20).default(5),
   ipFamily: z.enum(['any', '4', '6']).default('any'),
-  resolveTo: z.union([z.ipv4(), z.ipv6()]).optional(),
+  resolveTo: z
+    .string()
+    .refine(
+      (text) => [z.ipv4(), z.ipv6()].some((form) => form.safeParse(text).success),
+      'is not an IP address',
+    )
+    .optional(),
   serverName: z.hostname().optional(),
   httpVersion: z.enum(['1.1', '2']).default('1.1'),
-  proxy: z.string().max(2048).optional(),
+  proxy: proxy.optional(),
   compression: z.enum(['identity', 'gzip', 'br', 'deflate', 'zstd', 'any']).default('any'),
   tls: z
     .strictObject({
       verify: z.boolean().default(true),
-      ca: z.string().max(65_536).optional(),
-      cert: z.string().max(65_536).optional(),
-      key: z.string().max(65_536).optional(),
+      ca: certificates.optional(),
+      cert: certificates.optional(),
+      key: pem(/(?:[A-Z]+ )*PRIVATE KEY/, 'a private key').optional(),
       minVersion: z.enum(['1.0', '1.1', '1.2', '1.3']).default('1.2'),
     })
     .prefault({}),
@@ -95,3 +153,28 @@ export const httpExpectSchema = z.strictObject({
 });
 export type HttpExpect = z.output<typeof httpExpectSchema>;
 export type JsonExpectation = HttpExpect['json'][number];
+
+/** What is good field by field and cannot be together. */
+export function* httpConflicts(
+  request: HttpRequest,
+  expect: HttpExpect,
+): Generator<{ path: readonly (string | number)[]; message: string }> {
+  const { headers, basicAuth, bearer, tls, method } = request;
+  const ways = [
+    ...(basicAuth ? ['basicAuth'] : []),
+    ...(bearer === undefined ? [] : ['bearer']),
+    ...Object.keys(headers)
+      .filter((name) => name.toLowerCase() === 'authorization')
+      .map((name) => `headers.${name}`),
+  ];
+  if (ways.length > 1)
+    yield { path: ['request'], message: `has ${ways.join(' and ')}: only one can be sent` };
+  if ((tls.cert === undefined) !== (tls.key === undefined)) {
+    const [has, lacks] = tls.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
+    yield { path: ['request', 'tls', lacks], message: `is missing: tls.${has} needs it` };
+  }
+  if (method !== 'HEAD') return;
+  const bodies = [...expect.body.matches, ...expect.body.notMatches];
+  if (bodies.length > 0) yield { path: ['expect', 'body'], message: 'an answer to HEAD has no body' };
+  if (expect.json.length > 0) yield { path: ['expect', 'json'], message: 'an answer to HEAD has no body' };
+}

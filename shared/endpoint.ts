@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { duration } from './duration.ts';
-import { httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
+import { duration, formatDuration } from './duration.ts';
+import { httpConflicts, httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
+import { sealableFields, secretField } from './endpoint-secrets.ts';
 
 const name = z
   .string()
@@ -18,16 +19,35 @@ export const regionNameSchema = z
 
 const quorum = z.union([z.enum(['majority', 'all', 'any']), z.int().positive()]);
 
+/** A list in which nothing stands twice. */
+function distinct<T extends z.ZodType<string>>(schema: T, most: number) {
+  return z
+    .array(schema)
+    .max(most)
+    .superRefine((list, context) => {
+      for (const [index, entry] of list.entries()) {
+        if (list.indexOf(entry) === index) continue;
+        context.addIssue({ code: 'custom', path: [index], message: `'${entry}' stands here twice` });
+      }
+    });
+}
+
+const secretPlace = z
+  .string()
+  .max(300)
+  .refine((field) => secretField(field) !== null, `names one of ${sealableFields.join(', ')}`);
+
 /** Fields that every protocol's endpoint has. */
 const baseShape = {
   name,
+  /** The name it had: its id and history stay. Means nothing where there is no endpoint of that name. */
   renamedFrom: name.optional(),
   enabled: z.boolean().default(true),
   interval: duration('1s', '1d').default(60_000),
   /** Total deadline of one attempt; default min(10s, interval/2). */
   timeout: duration('10ms', '1d').optional(),
   /** Names of regions; empty means all. */
-  regions: z.array(regionNameSchema).max(1000).default([]),
+  regions: distinct(regionNameSchema, 1000).default([]),
   replicas: z.int().min(1).max(16).default(1),
   retries: z
     .strictObject({ count: z.int().min(0).max(10).default(0), delay: duration('0ms', '1h').default(1000) })
@@ -41,8 +61,17 @@ const baseShape = {
     })
     .prefault({}),
   robots: z.enum(['ignore', 'respect']).default('ignore'),
-  tags: z.record(z.string().min(1).max(63), z.string().max(255)).default({}),
-  alert: z.array(z.string().min(1).max(100)).default([]),
+  tags: z
+    .record(
+      z
+        .string()
+        .regex(/^[\p{L}\p{N}][\p{L}\p{N}._/-]{0,62}$/u, 'not a tag name: letters, digits and . _ / -'),
+      z.string().max(255),
+    )
+    .default({}),
+  alert: distinct(z.string().min(1).max(100), 100).default([]),
+  /** Places in `request` to be sealed beside those that always are (endpoint-secrets.ts). Taken in, never shown. */
+  secrets: z.array(secretPlace).max(200).optional(),
 };
 
 interface Protocol {
@@ -79,22 +108,49 @@ export const httpEndpointSchema = z
     expect: httpExpectSchema.prefault({}),
   })
   .superRefine((value, context) => {
-    if (timeoutOf(value) > value.interval) {
-      context.addIssue({
-        code: 'custom',
-        path: ['timeout'],
-        message: 'the timeout is longer than the interval',
-      });
-    }
-    const retriesMs = value.retries.count * value.retries.delay;
-    if (value.retries.count > 0 && retriesMs >= value.interval) {
-      context.addIssue({
-        code: 'custom',
-        path: ['retries'],
-        message: 'the retries do not end before the next slot',
-      });
+    for (const { path, message } of [
+      ...baseConflicts(value),
+      ...httpConflicts(value.request, value.expect),
+    ]) {
+      context.addIssue({ code: 'custom', path: [...path], message });
     }
   });
+
+interface BaseEndpoint {
+  readonly name: string;
+  readonly renamedFrom?: string | undefined;
+  readonly interval: number;
+  readonly timeout?: number | undefined;
+  readonly regions: readonly string[];
+  readonly retries: { readonly count: number; readonly delay: number };
+  readonly down: {
+    readonly quorum: 'majority' | 'all' | 'any' | number;
+    readonly minRegions?: number | undefined;
+  };
+}
+
+/** What is good field by field and cannot be together. */
+function* baseConflicts(value: BaseEndpoint): Generator<{ path: readonly string[]; message: string }> {
+  const { name, renamedFrom, interval, regions, retries, down } = value;
+  if (renamedFrom === name) yield { path: ['renamedFrom'], message: 'is the name itself' };
+  if (timeoutOf(value) > interval) {
+    yield { path: ['timeout'], message: `is longer than the interval of ${formatDuration(interval)}` };
+  }
+  if (retries.count > 0 && retries.count * retries.delay >= interval) {
+    yield {
+      path: ['retries'],
+      message: `do not end before the next slot, ${formatDuration(interval)} later`,
+    };
+  }
+  if (regions.length === 0) return;
+  for (const [field, count] of [
+    ['quorum', down.quorum],
+    ['minRegions', down.minRegions],
+  ] as const) {
+    if (typeof count !== 'number' || count <= regions.length) continue;
+    yield { path: ['down', field], message: `is more than the ${regions.length} regions it is checked from` };
+  }
+}
 
 /** Total deadline of one attempt, milliseconds: what is written, else min(10 s, interval / 2). */
 export function timeoutOf(endpoint: {
@@ -122,5 +178,4 @@ export function protocolOfUrl(url: string): string | null {
   return null;
 }
 
-/** What stands in place of a sealed value wherever an endpoint is shown; sent back unchanged it means "as it was". */
-export const sealedMark = '<sealed>';
+export { sealedMark } from './endpoint-secrets.ts';

@@ -1,0 +1,158 @@
+import type { DocumentPath, DocumentProblem } from './document-problem.ts';
+
+/**
+ * Which values of an endpoint's document are secrets, and the references that may stand in their place. The document
+ * is as a person writes it; nothing here looks at anything but `request`.
+ *
+ * Sealed at rest and shown nowhere are: the body, basicAuth.password, bearer, tls.key, a proxy with credentials, the
+ * headers that look like credentials, what came from `${env:NAME}`, and what the document's `secrets` names.
+ * A bare `${probe:NAME}` is no secret: it only says where the probe finds one.
+ */
+
+/** What stands in place of a sealed value wherever an endpoint is shown; sent back unchanged it means "as it was". */
+export const sealedMark = '<sealed>';
+
+/** A value that may be a secret, with its place: header names in lower case, as they are the same header. */
+export interface SecretValue {
+  /** `request.headers.authorization` */
+  readonly field: string;
+  readonly path: DocumentPath;
+  readonly value: string;
+}
+
+const sealable = [
+  ['request', 'body'],
+  ['request', 'basicAuth', 'username'],
+  ['request', 'basicAuth', 'password'],
+  ['request', 'bearer'],
+  ['request', 'proxy'],
+  ['request', 'tls', 'ca'],
+  ['request', 'tls', 'cert'],
+  ['request', 'tls', 'key'],
+] as const;
+
+/** For messages: where references and secrets may stand. */
+export const sealableFields = ['request.headers.*', ...sealable.map((path) => path.join('.'))];
+
+const alwaysSecret = new Set([
+  'request.body',
+  'request.basicAuth.password',
+  'request.bearer',
+  'request.tls.key',
+]);
+const credentialName = /authori[sz]ation|cookie|token|secret|key|passw|credential|session|auth|signature/;
+
+/** Every value that could be sealed, in a fixed order. */
+export function sealableValues(document: unknown): SecretValue[] {
+  const request = objectAt(document, 'request');
+  const headers = objectAt(request, 'headers');
+  const values: SecretValue[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value !== 'string') continue;
+    values.push({
+      field: `request.headers.${name.toLowerCase()}`,
+      path: ['request', 'headers', name],
+      value,
+    });
+  }
+  for (const path of sealable) {
+    const parent = path.length === 2 ? request : objectAt(request, path[1]);
+    const value = parent[path.at(-1) ?? ''];
+    if (typeof value === 'string') values.push({ field: path.join('.'), path, value });
+  }
+  return values;
+}
+
+/** Whether this value is a secret by what it is and where it stands. */
+export function isSecret({ field, value }: SecretValue): boolean {
+  if (value === '' || isReference(value)) return false;
+  if (field.startsWith('request.headers.'))
+    return credentialName.test(field.slice('request.headers.'.length));
+  return field === 'request.proxy' ? value.includes('@') : alwaysSecret.has(field);
+}
+
+/** `${probe:NAME}`, or one after a scheme: `Bearer ${probe:NAME}`. */
+export function isReference(value: string): boolean {
+  return /^([A-Za-z]+ )?\$\{probe:[A-Za-z_]\w*\}$/.test(value);
+}
+
+/** How a place is named in `secrets`, whatever the case of a header's name. */
+export function secretField(written: string): string | null {
+  const header = /^request\.headers\.(.+)$/.exec(written)?.[1];
+  if (header !== undefined) return `request.headers.${header.toLowerCase()}`;
+  return sealableFields.includes(written) ? written : null;
+}
+
+/** The document with another text at a place that holds one. */
+export function withValue(document: unknown, path: DocumentPath, value: string): unknown {
+  const [step, ...rest] = path;
+  if (step === undefined) return value;
+  if (Array.isArray(document))
+    return document.map((item, at) => (at === step ? withValue(item, rest, value) : item));
+  const record = (document ?? {}) as Record<string, unknown>;
+  return { ...record, [step]: withValue(record[step], rest, value) };
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+const anyReference = /\$\{(env|probe):([^}]*)\}?/g;
+
+/**
+ * The document with `${env:NAME}` resolved and its places listed in `secrets`, so that they are sealed whatever they
+ * are. `env: null` resolves nothing: there they are problems. Other references are checked and stay.
+ */
+export function resolveReferences(
+  document: unknown,
+  env: Environment | null,
+): { readonly document: unknown; readonly problems: readonly DocumentProblem[] } {
+  const problems: DocumentProblem[] = [];
+  const places = new Map(sealableValues(document).map((value) => [value.path.join('\0'), value]));
+  const secrets: string[] = [];
+  let resolved = document;
+  for (const { path, text } of textsOf(document)) {
+    const found = [...text.matchAll(anyReference)];
+    if (found.length === 0) continue;
+    const place = places.get(path.join('\0'));
+    const wrong = found.map((match) => faultOf(match, place, env)).filter((fault) => fault !== null);
+    problems.push(...[...new Set(wrong)].map((message) => ({ path, message })));
+    if (wrong.length > 0 || !place || !env || !found.some(([, kind]) => kind === 'env')) continue;
+    const value = text.replace(anyReference, (whole, kind, name) =>
+      kind === 'env' ? (env[name] ?? '') : whole,
+    );
+    resolved = withValue(resolved, path, value);
+    secrets.push(place.field);
+  }
+  if (secrets.length === 0) return { document: resolved, problems };
+  const record = resolved as Record<string, unknown>;
+  const named = Array.isArray(record.secrets) ? record.secrets : [];
+  return { document: { ...record, secrets: [...new Set([...named, ...secrets])] }, problems };
+}
+
+function faultOf(
+  match: RegExpExecArray,
+  place: SecretValue | undefined,
+  env: Environment | null,
+): string | null {
+  const [whole, kind, name = ''] = match;
+  if (!place) return `\${${kind}:…} stands only in ${sealableFields.join(', ')}`;
+  if (!whole.endsWith('}') || !/^[A-Za-z_]\w*$/.test(name)) return `write the reference as \${${kind}:NAME}`;
+  if (kind === 'probe') return null;
+  if (env === null)
+    return `\${env:${name}} is resolved by \`parallax endpoints apply\`: here, give the value itself`;
+  return env[name] ? null : `\${env:${name}} is not set in the environment`;
+}
+
+function* textsOf(value: unknown, path: DocumentPath = []): Generator<{ path: DocumentPath; text: string }> {
+  if (typeof value === 'string') yield { path, text: value };
+  else if (Array.isArray(value))
+    for (const [at, item] of value.entries()) yield* textsOf(item, [...path, at]);
+  else if (value !== null && typeof value === 'object') {
+    for (const [key, item] of Object.entries(value)) yield* textsOf(item, [...path, key]);
+  }
+}
+
+function objectAt(value: unknown, key: string): Readonly<Record<string, unknown>> {
+  const inner = value === null || typeof value !== 'object' ? null : (value as Record<string, unknown>)[key];
+  return inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+    ? (inner as Record<string, unknown>)
+    : {};
+}
