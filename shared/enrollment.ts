@@ -26,11 +26,18 @@ export type ProbeKey = z.output<typeof probeKeySchema>;
 
 export const enrollPath = '/v1/enroll';
 
+/** A probe's own name, as people read it: nothing in it that does not show. */
+export const probeNameSchema = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u, 'a name holds no control characters');
+
 /** POST /v1/enroll. Possession is proven by the request proof, signed with this very key. */
 export const enrollRequestSchema = z.strictObject({
   token: z.string().max(4096),
   key: probeKeySchema,
-  name: z.string().min(1).max(100),
+  name: probeNameSchema,
   version: z.string().max(64),
   runtime: z.string().max(64),
 });

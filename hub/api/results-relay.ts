@@ -5,6 +5,7 @@ import type { Bus } from '../ingest/bus.ts';
 import { busUnavailable } from '../ingest/bus-unavailable.ts';
 import { Problem } from '../problem.ts';
 import type { RegisteredProbe } from '../trust/registry.ts';
+import { readBody } from './read-body.ts';
 
 export interface RelayOptions {
   readonly bus: Bus;
@@ -26,7 +27,7 @@ export function relayRoutes({ bus, prove, maxInFlight = 64 }: RelayOptions): Hon
     if (inFlight >= maxInFlight) throw busUnavailable('too many deliveries at once');
     inFlight += 1;
     try {
-      const body = await readAtMost(request, maxBatchBytes);
+      const body = await readBody(request, maxBatchBytes, 'relay.too_large');
       const probe = await prove(request, body);
       const batch = batchFromRelay(request.headers, body);
       if (typeof batch === 'string') {
@@ -42,17 +43,4 @@ export function relayRoutes({ bus, prove, maxInFlight = 64 }: RelayOptions): Hon
     return context.body(null, 204);
   });
   return app;
-}
-
-async function readAtMost(request: Request, most: number): Promise<Uint8Array> {
-  const tooLarge = () => new Problem(413, 'relay.too_large', `a batch has at most ${most} bytes`);
-  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.length;
-    if (size > most) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }

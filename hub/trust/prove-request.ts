@@ -89,12 +89,7 @@ export function createProver({ keys, registry, publicUrl, now }: ProverOptions):
       if (!unknown || now() - refreshedUs < refreshEveryMs * 1000) throw error;
     }
     refreshedUs = now();
-    await registry.refresh().catch((error: unknown) => {
-      throw new Problem(503, 'hub.unavailable', 'the hub cannot look up who this is: its database is away', {
-        headers: { 'retry-after': '2' },
-        cause: error,
-      });
-    });
+    await registry.refresh();
     return open(request, keyOf);
   }
 
