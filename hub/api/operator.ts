@@ -22,6 +22,10 @@ export interface ApiEnv {
     requestId: string;
     /** The client's address, behind trusted proxies too. */
     remoteIp: string;
+    /** Whether the client came by https, to us or to a trusted proxy. */
+    https: boolean;
+    /** The operator is known by a session's cookie, which a browser sends by itself. */
+    bySession: boolean;
   };
 }
 

@@ -16,7 +16,9 @@ export async function createSignInLink(sql: Sql, publicUrl: string): Promise<str
   return `${publicUrl.replace(/\/+$/, '')}${signInPath}#${secret}`;
 }
 
-/** Whether this very call may sign in by it. */
-export async function redeemSignInLink(sql: Sql, secret: string): Promise<boolean> {
-  return isSecret(secret) && useSignInLink(sql, hashOf(secret));
+/** A name for the session of the one call that may sign in by it, null for every other. */
+export async function redeemSignInLink(sql: Sql, secret: string): Promise<string | null> {
+  if (!isSecret(secret)) return null;
+  const hash = hashOf(secret);
+  return (await useSignInLink(sql, hash)) ? hash.toString('hex').slice(0, 8) : null;
 }

@@ -1,0 +1,91 @@
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { Logger } from 'pino';
+import type { Registry as MetricsRegistry } from 'prom-client';
+import type { HubConfig } from '../config.ts';
+import { Problem } from '../problem.ts';
+import type { Database } from '../store/database.ts';
+import { createTokenVerifier } from '../trust/api-tokens.ts';
+import { createSessions } from '../trust/sessions.ts';
+import { authenticate } from './authenticate.ts';
+import { clientFinder } from './client-address.ts';
+import { sameOriginGuard } from './guard.ts';
+import { type Health, healthRoutes } from './health.ts';
+import { knownHosts } from './known-hosts.ts';
+import { metricsRoutes } from './metrics.ts';
+import { type ApiEnv, apiRouter } from './operator.ts';
+import { problemOf, problemResponse, unserved } from './problem-answers.ts';
+import { createRequestMetrics } from './request-metrics.ts';
+import { incomingOf, requestScene } from './request-scene.ts';
+import { securityHeaders } from './security-headers.ts';
+import { sessionRoutes } from './session.ts';
+
+export interface AppOptions {
+  readonly config: Pick<HubConfig, 'publicUrl' | 'hosts' | 'listen' | 'trustedProxies'>;
+  readonly log: Logger;
+  readonly db: Database;
+  readonly metrics: MetricsRegistry;
+  readonly health: Health;
+  /** Epoch milliseconds. */
+  readonly clockMs: () => number;
+  /** What probes call: they prove who they are by themselves. */
+  readonly probes: readonly Hono[];
+  /** The operator API, whose routes describe themselves. */
+  readonly operators: readonly ReturnType<typeof apiRouter>[];
+  readonly pages: readonly Hono<ApiEnv>[];
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+/** A whole file of endpoints is applied in one request. */
+const bodyLimits: readonly [path: RegExp, most: number][] = [
+  [/^\/api\/v1\/endpoints\/apply$/, 32 * MiB],
+  [/^\/api\//, 2 * MiB],
+  [/^\/v1\/results$/, MiB],
+  [/^\/session$/, 4 * KiB],
+];
+const mostElsewhere = 64 * KiB;
+
+/** Everything the hub serves. What comes first is asked of every request: who, under which name, how much, from where. */
+export function createApp(options: AppOptions): Hono<ApiEnv> {
+  const { config, log, db, metrics, health, clockMs, probes, operators, pages } = options;
+  const { publicUrl } = config;
+  const app = new Hono<ApiEnv>();
+  const requireKnownHost = knownHosts({ ...config, listenHost: config.listen.host });
+  const sessions = createSessions(db, clockMs);
+  const limits = bodyLimits.map(([path, most]) => [path, limitBody(most)] as const);
+  const limitElsewhere = limitBody(mostElsewhere);
+
+  app.onError((error, context) => problemResponse(problemOf(error), context.get('requestId') ?? ''));
+  app.notFound(unserved(app));
+  app.use(requestScene(clientFinder(config.trustedProxies), log, createRequestMetrics(metrics)));
+  app.use(securityHeaders(publicUrl));
+  app.route('/', healthRoutes(health));
+  app.use(async (context, next) => {
+    requireKnownHost(context.req.header('host'), context.req.url, incomingOf(context)?.socket.localAddress);
+    return next();
+  });
+  app.use((context, next) => {
+    const limit = limits.find(([path]) => path.test(context.req.path))?.[1] ?? limitElsewhere;
+    return limit(context, next);
+  });
+  for (const routes of probes) app.route('/', routes);
+  app.use(authenticate(createTokenVerifier(db, clockMs), sessions));
+  app.use(sameOriginGuard(publicUrl));
+  app.route('/', sessionRoutes(db, sessions));
+  app.route('/', metricsRoutes(metrics));
+  const api = apiRouter();
+  for (const routes of operators) api.route('/', routes);
+  app.route('/', api);
+  for (const routes of pages) app.route('/', routes);
+  return app;
+}
+
+function limitBody(most: number) {
+  return bodyLimit({
+    maxSize: most,
+    onError() {
+      throw new Problem(413, 'request.too_large', `a request here has at most ${most} bytes`);
+    },
+  });
+}

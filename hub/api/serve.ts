@@ -1,0 +1,170 @@
+import { createServer as createHttpServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+import type { Logger } from 'pino';
+import type { HubConfig } from '../config.ts';
+import { Problem } from '../problem.ts';
+import { listenText } from '../up/listen.ts';
+import { type CertificateWatch, readCertificate, watchCertificate } from './certificate.ts';
+import type { ApiEnv } from './operator.ts';
+import { problemDocument, problemOf, problemResponse, problemType } from './problem-answers.ts';
+
+export interface Serving {
+  readonly port: number;
+  /** Takes no more, lets requests in hand end for `graceMs`, then cuts them off. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export interface ServeOptions {
+  readonly app: Hono<ApiEnv>;
+  readonly listen: HubConfig['listen'];
+  readonly tls: HubConfig['tls'];
+  readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly clockMs: () => number;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+/** What one stranger may take of us. The waits of leases and event streams come after the request, and are not meant. */
+export interface ServerLimits {
+  readonly headerBytes: number;
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** Nothing sent and nothing taken for so long: longer than the pause between two signs of life of an event stream. */
+  readonly idleMs: number;
+  readonly keepAliveMs: number;
+  readonly connections: number;
+}
+
+const usualLimits: ServerLimits = {
+  headerBytes: 16 * 1024,
+  headersMs: 10_000,
+  requestMs: 60_000,
+  idleMs: 120_000,
+  // Longer than usual load balancers (60 s): they, not we, close a connection they may be about to use.
+  keepAliveMs: 75_000,
+  connections: 20_000,
+};
+
+/** Resolves when it listens. Throws one line where the port cannot be had or the certificate is broken. */
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const { app, listen, tls, log, clockMs } = options;
+  const limits = { ...usualLimits, ...options.limits };
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: (error) => problemResponse(problemOf(asRequestError(error)), ''),
+  }) as RequestListener;
+  const settings = {
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    connectionsCheckingInterval: Math.min(1000, limits.headersMs / 2),
+  };
+  let server: Server | HttpsServer;
+  let watching: CertificateWatch | null = null;
+  if (tls) {
+    const first = await readCertificate(tls, clockMs());
+    const secure = createHttpsServer(
+      { ...settings, ...first, minVersion: 'TLSv1.2', handshakeTimeout: 10_000 },
+      listener,
+    );
+    const use = (next: { cert: string; key: string }) =>
+      secure.setSecureContext({ ...next, minVersion: 'TLSv1.2' });
+    watching = watchCertificate({ files: tls, first, use, log, clockMs });
+    server = secure;
+  } else {
+    server = createHttpServer(settings, listener);
+  }
+  server.maxHeadersCount = 100;
+  server.maxConnections = limits.connections;
+  server.setTimeout(limits.idleMs);
+  server.on('clientError', answerClientError);
+  try {
+    await listenOn(server, listen);
+  } catch (error) {
+    watching?.stop();
+    throw error;
+  }
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address ? address.port : listen.port,
+    async stop(graceMs) {
+      watching?.stop();
+      await closeWithin(server, graceMs);
+    },
+  };
+}
+
+function listenOn(server: Server | HttpsServer, { host, port }: HubConfig['listen']): Promise<void> {
+  return new Promise((done, failed) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      failed(new Error(whyNot(error, { host, port }), { cause: error })),
+    );
+    server.listen({ host, port, backlog: 4096 }, () => {
+      server.removeAllListeners('error');
+      done();
+    });
+  });
+}
+
+function whyNot(error: NodeJS.ErrnoException, at: HubConfig['listen']): string {
+  const where = listenText(at);
+  if (error.code === 'EADDRINUSE') {
+    const other = listenText({ ...at, port: at.port + 1 });
+    return `port ${at.port} on ${at.host} is in use: stop what listens there, or choose another with --listen ${other}`;
+  }
+  if (error.code === 'EACCES')
+    return `may not listen on ${where}: take a port above 1023, or give this user the right to`;
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') {
+    return `--listen ${where}: this machine has no such address`;
+  }
+  return `cannot listen on ${where}: ${error.message}`;
+}
+
+function closeWithin(server: Server | HttpsServer, graceMs: number): Promise<void> {
+  return new Promise((done) => {
+    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      done();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+/** What cannot be read as a request at all gets a problem document too, written by hand. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const problem = clientProblem(error.code ?? '');
+  const body = `${JSON.stringify(problemDocument(problem, ''))}\n`;
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+  // Whoever does not take the answer either is cut off.
+  setTimeout(() => socket.destroy(), 1000).unref();
+}
+
+function clientProblem(code: string): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Problem(
+      431,
+      'request.headers_too_large',
+      `a request has at most ${usualLimits.headerBytes} bytes of headers`,
+    );
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new Problem(408, 'request.timeout', 'the request did not arrive in time');
+  }
+  return new Problem(400, 'request.malformed', 'this is not an HTTP/1.1 request');
+}
+
+/** hono's adapter throws its own error for a request line or Host it cannot make a URL of. */
+function asRequestError(error: unknown): unknown {
+  const named = error instanceof Error && error.name === 'RequestError';
+  return named ? new Problem(400, 'request.malformed', error.message) : error;
+}
