@@ -2,11 +2,13 @@ import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { benchCommand } from './bench.ts';
 import { demoCommand } from './demo.ts';
+import { upCommand } from './up.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   bench: benchCommand,
   demo: demoCommand,
+  up: upCommand,
 };
 
 /** The front door hands over the whole command line, the command's name first. Resolves to the exit code. */

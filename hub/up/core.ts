@@ -27,7 +27,8 @@ export async function startDatabase({ home, env, say, signal, components }: Netw
     },
   });
   components.push(postgres);
-  say('postgres', `ready on 127.0.0.1:${new URL(url).port}, data in ${home.postgres}`);
+  const { port } = new URL(url);
+  say('postgres', `ready on 127.0.0.1:${port} (process ${postgres.pid()}), data in ${home.postgres}`);
   return () => url;
 }
 
