@@ -145,8 +145,17 @@ test('durable is told of the probe own streams alone', async () => {
      select 1, 'p', '', n::text, 'active', gen_random_uuid(), '' from generate_series(1, 2) n`,
   );
   await db.run("insert into streams (stream, probe_id, up_to) values ('a', 1, 5), ('b', 1, 0), ('c', 2, 7)");
-  expect(await selectDurable(db, 1, ['c', 'b', 'a', 'unknown'])).toEqual([
-    { stream: 'a', upTo: 5 },
-    { stream: 'b', upTo: 0 },
-  ]);
+  const asked = ['c', 'b', 'a', 'unknown', 'a'].map((stream) => ({ probeId: 1, stream }));
+  expect(await selectDurable(db, asked)).toEqual(
+    new Map([
+      [
+        1,
+        [
+          { stream: 'a', upTo: 5 },
+          { stream: 'b', upTo: 0 },
+        ],
+      ],
+    ]),
+  );
+  expect(await selectDurable(db, [])).toEqual(new Map());
 });
