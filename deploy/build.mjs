@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { embedWeb } from './web.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const quiet = process.argv.includes('--quiet');
@@ -43,7 +44,7 @@ await Promise.all([
     banner: { js: `#!/usr/bin/env node\n${banner.js}` },
     external: ['./hub.js', './probe.js'],
   }),
-  build({ ...options, entryPoints: { hub: 'hub/cli/main.ts' } }),
+  build({ ...options, entryPoints: { hub: 'hub/cli/main.ts' }, plugins: [embedWeb] }),
   build({ ...options, entryPoints: { probe: 'probe/cli/main.ts' } }),
 ]);
 await chmod(join(outdir, 'parallax.js'), 0o755);

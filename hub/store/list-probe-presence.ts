@@ -1,0 +1,31 @@
+import type { Sql } from './database.ts';
+
+/** A probe as the operator's page shows it. Instants are epoch seconds; null where it never asked for a lease. */
+export interface ProbePresenceRow {
+  readonly id: number;
+  readonly name: string;
+  readonly regionId: number;
+  readonly status: 'pending' | 'active' | 'revoked';
+  readonly createdAt: number;
+  readonly seenAt: number | null;
+  readonly leaseExpiresAt: number | null;
+  readonly capacity: number | null;
+  readonly noiseUs: number | null;
+  readonly dropped: number | null;
+  readonly spoolBytes: number | null;
+  readonly version: string | null;
+  readonly runtime: string | null;
+}
+
+/** The newest `limit` probes by id; those revoked longer than a week ago are left out. */
+export async function listProbePresence(sql: Sql, limit: number): Promise<ProbePresenceRow[]> {
+  return sql.many<ProbePresenceRow>(
+    `select p.id, p.name, p.region_id as "regionId", p.status, date_part('epoch', p.created_at) as "createdAt",
+       date_part('epoch', s.seen_at) as "seenAt", date_part('epoch', s.lease_expires_at) as "leaseExpiresAt",
+       s.capacity, s.noise_us as "noiseUs", s.dropped, s.spool_bytes as "spoolBytes", s.version, s.runtime
+     from probes p left join probe_presence s on s.probe_id = p.id
+     where p.status <> 'revoked' or p.revoked_at > now() - interval '7 days'
+     order by p.id desc limit $1::int4`,
+    [limit],
+  );
+}

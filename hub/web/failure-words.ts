@@ -1,0 +1,55 @@
+import { type FailureCode, isFailureCode } from '../../shared/failure.ts';
+
+interface FailureWords {
+  /** For a cell of the matrix: at most ten letters. */
+  readonly word: string;
+  /** After "ap-south and ap-east:". */
+  readonly says: string;
+}
+
+const failureWords: Readonly<Record<FailureCode, FailureWords>> = {
+  'dns.nxdomain': { word: 'no name', says: 'the name has no address' },
+  'dns.servfail': { word: 'dns fails', says: 'the name server fails' },
+  'dns.timeout': { word: 'dns slow', says: 'the name server does not answer in time' },
+  'connect.refused': { word: 'refused', says: 'the connection is refused' },
+  'connect.timeout': { word: 'timeout', says: 'no connection comes about in time' },
+  'connect.unreachable': { word: 'no route', says: 'there is no route to it' },
+  'connect.reset': { word: 'reset', says: 'the connection is reset as it opens' },
+  'tls.handshake': { word: 'tls fails', says: 'the TLS handshake fails' },
+  'tls.expired': { word: 'expired', says: 'the certificate has expired' },
+  'tls.hostname': { word: 'wrong name', says: 'the certificate is for another name' },
+  'tls.untrusted': { word: 'untrusted', says: 'the certificate is not trusted' },
+  'tls.version': { word: 'old tls', says: 'no TLS version is shared' },
+  'tls.timeout': { word: 'tls slow', says: 'the TLS handshake does not end in time' },
+  'request.reset': { word: 'reset', says: 'the connection is reset before an answer' },
+  'wait.timeout': { word: 'timeout', says: 'no first byte comes in time' },
+  'body.timeout': { word: 'body slow', says: 'the body does not end in time' },
+  'body.reset': { word: 'body cut', says: 'the body is cut off' },
+  'body.too_large': { word: 'too large', says: 'the body is larger than allowed' },
+  'body.encoding': { word: 'encoding', says: 'the body cannot be decoded' },
+  'http.protocol': { word: 'not http', says: 'the answer breaks the rules of HTTP' },
+  'http.redirects': { word: 'redirects', says: 'the redirects do not end' },
+  'expect.status': { word: 'status', says: 'the status is not the expected one' },
+  'expect.version': { word: 'version', says: 'the HTTP version is not the expected one' },
+  'expect.header': { word: 'header', says: 'a header is not as expected' },
+  'expect.body': { word: 'body', says: 'the body is not as expected' },
+  'expect.json': { word: 'json', says: 'the JSON is not as expected' },
+  'expect.tls': { word: 'no tls', says: 'it is not served over TLS' },
+  'expect.cert': { word: 'cert ends', says: 'the certificate ends soon' },
+  'policy.blocked': { word: 'blocked', says: "the probe's own policy forbids this target" },
+  'policy.robots': { word: 'robots', says: 'robots.txt asks not to' },
+  'probe.saturated': { word: 'saturated', says: 'the probe has no room for it' },
+  'probe.overrun': { word: 'overrun', says: 'the check before still ran' },
+  'probe.paused': { word: 'paused', says: 'the probe slept' },
+  'probe.network': { word: 'probe net', says: "the probe's own network fails" },
+  'probe.internal': { word: 'probe bug', says: 'the probe failed within' },
+};
+
+/** A newer probe may send a code this hub does not know yet: it is shown as it came. */
+export function wordsOf(code: string, status: number | null): FailureWords {
+  if (!isFailureCode(code)) return { word: code.split('.').at(-1)?.slice(0, 10) ?? code, says: 'it fails' };
+  if (code === 'expect.status' && status !== null) {
+    return { word: String(status), says: `the status is ${status}` };
+  }
+  return failureWords[code];
+}

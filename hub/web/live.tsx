@@ -1,0 +1,311 @@
+import { randomBytes } from 'node:crypto';
+import type { Operator } from '../api/operator.ts';
+import type { Bus } from '../ingest/bus.ts';
+import { Problem } from '../problem.ts';
+import type { Board, Tick } from './board.ts';
+import { asOf, HealthLine, healthOf } from './health.tsx';
+import { SparkLine, Views } from './marks.tsx';
+import { Cell } from './matrix.tsx';
+import { ProbeRow } from './probes-page.tsx';
+import type { PageEndpoint, PageRegion } from './row.ts';
+import { regionsFor, rowFor } from './scope.ts';
+import { emptySpark, sparkPaths } from './spark.ts';
+import type { ViewState } from './view.ts';
+
+export interface LiveOptions {
+  readonly board: Board;
+  readonly bus: Pick<Bus, 'status'>;
+  /** Epoch microseconds. */
+  readonly now: () => number;
+  /** Streams open at once, of all operators. Default 500. */
+  readonly maxClients?: number;
+  /** Bytes that wait for one client before it is let go. Default 512 KiB. */
+  readonly maxWaiting?: number;
+  /** A stream ends after so long and the browser opens another, so that a lost session is found out. Default 10 min. */
+  readonly streamMs?: number;
+}
+
+export interface LiveRequest {
+  readonly operator: Operator;
+  /** The rows on the page, in whatever order; empty on the page of probes. */
+  readonly endpointIds: readonly number[];
+  readonly probes: boolean;
+  readonly admin: boolean;
+  /** The version of the page or of the last event it had; anything else counts as "nothing". */
+  readonly since: string;
+}
+
+/** What a page shows changes in place, a few kilobytes a second; all streams live on the one read of the board. */
+export interface Live {
+  /** What a page is drawn from. */
+  version(): string;
+  /** Throws Problem 503 where too many are open. */
+  open(request: LiveRequest): Response;
+  clients(): number;
+  stop(): void;
+}
+
+interface Client extends LiveRequest {
+  readonly regions: readonly PageRegion[];
+  readonly ids: ReadonlySet<number>;
+  readonly endsAt: number;
+  readonly send: (event: string, data: unknown, id?: string) => void;
+  readonly end: () => void;
+  health: string;
+  probeRows: Map<number, string>;
+}
+
+/** Most rows one stream may ask for: a page has a hundred. */
+export const maxWatched = 500;
+const beatMs = 5000;
+const healthMs = 2000;
+const sweepMs = 5000;
+/** Most endpoints that one event names as moved; more are counted. */
+const maxMoved = 20;
+
+export function startLive(options: LiveOptions): Live {
+  const { board, bus, now, maxClients = 500, maxWaiting = 512 * 1024, streamMs = 600_000 } = options;
+  // Another replica, or this one after a restart, counts versions of its own.
+  const boot = randomBytes(6).toString('hex');
+  const clients = new Set<Client>();
+  const states = new Map<number, ViewState>();
+  const drawn = new Map<number, string>();
+  let watching: (() => void) | null = null;
+  let [beatAt, healthAt, sweptAt] = [0, 0, 0];
+  let sparking = false;
+
+  const seconds = () => now() / 1e6;
+  const versionText = () => `${boot}.${board.version()}`;
+
+  function onTick(tick: Tick): void {
+    const at = performance.now();
+    const moved = movedIn(tick, at);
+    const cells = changedCells(tick);
+    const cache = new Map<string, unknown>();
+    const beat = at - beatAt >= beatMs;
+    const health = at - healthAt >= healthMs;
+    if (beat) beatAt = at;
+    if (health) healthAt = at;
+    for (const client of clients) {
+      if (at > client.endsAt) {
+        client.end();
+        continue;
+      }
+      sendRows(client, cells, cache);
+      if (tick.cast) client.send('cast', {});
+      if (moved.length > 0 && !client.operator.regions && !client.probes) {
+        client.send('moved', { rows: moved.slice(0, maxMoved), count: moved.length });
+      }
+      if (client.probes) sendProbes(client);
+      if (health) sendHealth(client);
+      if (beat) client.send('beat', { now: seconds() });
+    }
+    void refreshSparks(at);
+  }
+
+  /** Endpoints whose worst view is another than it was: where something came, and now and then where nothing came. */
+  function movedIn(tick: Tick, at: number): { id: number; name: string; from: ViewState; to: ViewState }[] {
+    const sweep = at - sweptAt >= sweepMs;
+    if (sweep) sweptAt = at;
+    const asked = sweep
+      ? board.endpoints()
+      : [...tick.changed.keys()].flatMap((id) => board.endpoint(id) ?? []);
+    const fresh = asOf(board, bus.status(), seconds());
+    const moved = [];
+    for (const endpoint of asked) {
+      const to = rowFor(board, endpoint, board.regions(), fresh).state;
+      const from = states.get(endpoint.id);
+      states.set(endpoint.id, to);
+      if (from && from !== to) moved.push({ id: endpoint.id, name: endpoint.name, from, to });
+    }
+    return moved;
+  }
+
+  /** For each watched endpoint the regions whose cell is another than at the tick before. */
+  function changedCells(tick: Tick): Map<number, ReadonlySet<number>> {
+    const watched = new Set<number>();
+    for (const { ids } of clients) for (const id of ids) watched.add(id);
+    for (const id of drawn.keys()) if (!watched.has(id)) drawn.delete(id);
+    const fresh = asOf(board, bus.status(), seconds());
+    const cells = new Map<number, ReadonlySet<number>>();
+    for (const id of watched) {
+      const endpoint = board.endpoint(id);
+      if (!endpoint) continue;
+      const { views } = rowFor(board, endpoint, board.regions(), fresh);
+      const now = views.map(({ state }) => state[0]).join('');
+      const before = drawn.get(id) ?? now;
+      drawn.set(id, now);
+      const changed = new Set(tick.changed.get(id));
+      for (const [index, region] of board.regions().entries()) {
+        if (before[index] !== now[index]) changed.add(region.id);
+      }
+      if (changed.size > 0) cells.set(id, changed);
+    }
+    return cells;
+  }
+
+  function sendRows(
+    client: Client,
+    cells: ReadonlyMap<number, ReadonlySet<number> | null>,
+    cache: Map<string, unknown>,
+  ): void {
+    const scope = client.operator.regions?.join(' ') ?? '';
+    const rows = [...cells].flatMap(([id, regions]) => {
+      const endpoint = client.ids.has(id) && board.endpoint(id);
+      if (!endpoint) return [];
+      const key = `${id} ${scope}`;
+      if (!cache.has(key)) cache.set(key, rowUpdate(endpoint, client.regions, regions));
+      return [cache.get(key)];
+    });
+    if (rows.length > 0) client.send('rows', rows, versionText());
+  }
+
+  /** One row as it is now; `changed` names the regions whose cells go with it, null for all. */
+  function rowUpdate(
+    endpoint: PageEndpoint,
+    regions: readonly PageRegion[],
+    changed: ReadonlySet<number> | null,
+  ): unknown {
+    const at = seconds();
+    const row = rowFor(board, endpoint, regions, asOf(board, bus.status(), at));
+    const seen = new Set(regions.map(({ id }) => id));
+    const lastSlot = Math.floor((at * 1000) / endpoint.intervalMs);
+    const spark = board.spark(endpoint.id) ?? emptySpark();
+    return {
+      id: endpoint.id,
+      is: row.state,
+      at: row.at,
+      cells: regions.flatMap(({ id, name }, index) => {
+        const view = row.views[index];
+        if (!view || (changed && !changed.has(id))) return [];
+        return [[id, String(<Cell view={view} region={name} now={at} />)]];
+      }),
+      views: String(<Views views={row.views} regions={regions} />),
+      spark: String(<SparkLine paths={sparkPaths(spark, lastSlot, (id) => seen.has(id))} />),
+    };
+  }
+
+  function sendProbes(client: Client): void {
+    const names = new Map(client.regions.map(({ id, name }) => [id, name]));
+    const visible = board.probes().filter(({ regionId }) => names.has(regionId));
+    const rows = [];
+    for (const probe of visible) {
+      const html = String(
+        <ProbeRow
+          probe={probe}
+          region={names.get(probe.regionId) ?? ''}
+          admin={client.admin}
+          now={seconds()}
+        />,
+      );
+      if (client.probeRows.get(probe.id) === html) continue;
+      client.probeRows.set(probe.id, html);
+      rows.push([probe.id, html]);
+    }
+    if (rows.length > 0)
+      client.send('probes', { rows, all: visible.map(({ id, status }) => `${id}${status[0]}`) });
+  }
+
+  function sendHealth(client: Client): void {
+    const health = String(<HealthLine health={healthOf(board, bus.status(), seconds(), client.regions)} />);
+    if (health === client.health) return;
+    client.health = health;
+    client.send('health', { html: health });
+  }
+
+  /** Sparks with holes are read again for all who look, at most once in the time of a sweep. */
+  async function refreshSparks(at: number): Promise<void> {
+    if (sparking || at !== sweptAt) return;
+    sparking = true;
+    try {
+      const watched = new Set([...clients].flatMap(({ endpointIds }) => endpointIds));
+      await board.sparks([...watched].flatMap((id) => board.endpoint(id) ?? []));
+    } catch {
+      // The board says so when its own read fails.
+    } finally {
+      sparking = false;
+    }
+  }
+
+  function open(request: LiveRequest): Response {
+    if (clients.size >= maxClients) {
+      throw new Problem(503, 'live.full', 'too many pages are open: this one is not updated by itself', {
+        headers: { 'retry-after': '30' },
+      });
+    }
+    const encoder = new TextEncoder();
+    let client: Client | undefined;
+    const leave = () => {
+      if (client) clients.delete(client);
+      if (clients.size > 0) return;
+      watching?.();
+      watching = null;
+    };
+    const start = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+      const write = (text: string) => {
+        if ((controller.desiredSize ?? 0) <= 0) {
+          // Whoever cannot keep up starts again from the last event it had.
+          controller.error(new Error('the client reads too slowly'));
+          leave();
+        } else controller.enqueue(encoder.encode(text));
+      };
+      client = {
+        ...request,
+        regions: regionsFor(board, request.operator),
+        ids: new Set(request.endpointIds),
+        endsAt: performance.now() + streamMs,
+        send(event, data, id) {
+          if (!clients.has(this)) return;
+          write(`${id ? `id: ${id}\n` : ''}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+        },
+        end() {
+          leave();
+          controller.close();
+        },
+        health: '',
+        probeRows: new Map(),
+      };
+      clients.add(client);
+      write('retry: 2000\n\n');
+      sendRows(client, missed(client), new Map());
+      client.send('beat', { now: seconds() }, versionText());
+      watching ??= board.watch(onTick);
+    };
+    const body = new ReadableStream<Uint8Array>(
+      { start, cancel: leave },
+      new ByteLengthQueuingStrategy({ highWaterMark: maxWaiting }),
+    );
+    return new Response(body, {
+      headers: {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        // nginx would gather events for seconds.
+        'x-accel-buffering': 'no',
+      },
+    });
+  }
+
+  /** Whole rows of what changed since the page was drawn, and of what has gone unseen. */
+  function missed({ endpointIds, since, regions }: Client): Map<number, null> {
+    const [bootThen, text] = since.split('.');
+    const known = bootThen === boot ? Number(text) : Number.NaN;
+    const changed = Number.isSafeInteger(known) ? board.changedSince(known, endpointIds) : endpointIds;
+    const rows = new Map(changed.map((id) => [id, null]));
+    const fresh = asOf(board, bus.status(), seconds());
+    for (const id of endpointIds) {
+      const endpoint = board.endpoint(id);
+      const views = endpoint ? rowFor(board, endpoint, regions, fresh).views : [];
+      if (views.some(({ state, at }) => state === 'unknown' && at !== null)) rows.set(id, null);
+    }
+    return rows;
+  }
+
+  return {
+    version: versionText,
+    open,
+    clients: () => clients.size,
+    stop() {
+      for (const client of clients) client.end();
+    },
+  };
+}

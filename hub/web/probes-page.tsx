@@ -1,0 +1,175 @@
+import type { ProbePresenceRow } from '../store/list-probe-presence.ts';
+import { bytes, clockTime, dayTime, few, whole, withUnit } from './figures.ts';
+import { isSeen } from './health.tsx';
+import { Mark } from './marks.tsx';
+import { Age } from './matrix.tsx';
+import { compare } from './region-order.ts';
+import type { PageRegion } from './row.ts';
+import type { ViewState } from './view.ts';
+
+export interface ProbesProps {
+  readonly probes: readonly ProbePresenceRow[];
+  readonly regions: readonly PageRegion[];
+  /** May approve and revoke. */
+  readonly admin: boolean;
+  readonly now: number;
+}
+
+/** Most lines of one page. */
+const mostShown = 500;
+
+export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
+  const names = new Map(regions.map(({ id, name }) => [id, name]));
+  const sorted = probes
+    .filter(({ regionId }) => names.has(regionId))
+    .sort(
+      (a, b) =>
+        rank(a) - rank(b) ||
+        compare(names.get(a.regionId) ?? '', names.get(b.regionId) ?? '') ||
+        compare(a.name, b.name),
+    );
+  const shown = sorted.slice(0, mostShown);
+  return (
+    <>
+      <div class="lede">
+        <div>
+          <h1>{headline(sorted, now)}</h1>
+          <p class="long">
+            A probe asks for its lease every 8 s. Unseen for 20 s, its endpoints go to the others of its
+            region; past the end of its lease it stops by itself.
+          </p>
+        </div>
+      </div>
+      <div class="changes" id="changes" role="status" hidden></div>
+      <div class="note down" id="refused" role="alert" hidden></div>
+      <div id="live" data-probes={sorted.map(({ id, status }) => `${id}${status[0]}`).join(' ')}>
+        {shown.length === 0 ? (
+          <div class="empty">
+            <b>No probes yet</b>
+            <span>
+              <code>parallax enroll --region eu-west</code> prints a token;{' '}
+              <code>parallax probe --hub URL --token TOKEN --data DIR</code> uses it.
+            </span>
+          </div>
+        ) : (
+          <section class="wide" aria-label="Probes" tabindex={0}>
+            <table class="list probes">
+              <thead>
+                <tr>
+                  <th scope="col">Probe</th>
+                  <th scope="col">Region</th>
+                  <th scope="col">Status</th>
+                  <th scope="col" class="num">
+                    Lease asked
+                  </th>
+                  <th scope="col" class="num">
+                    Lease ends
+                  </th>
+                  <th scope="col" class="num">
+                    Spool
+                  </th>
+                  <th scope="col" class="num c-x">
+                    Capacity
+                  </th>
+                  <th scope="col" class="num c-x">
+                    Noise
+                  </th>
+                  <th scope="col" class="num">
+                    Dropped
+                  </th>
+                  <th scope="col" class="c-x">
+                    Version
+                  </th>
+                  {admin && (
+                    <th scope="col">
+                      <span class="vh">Actions</span>
+                    </th>
+                  )}
+                </tr>
+              </thead>
+              <tbody>
+                {shown.map((probe) => (
+                  <ProbeRow probe={probe} region={names.get(probe.regionId) ?? ''} admin={admin} now={now} />
+                ))}
+              </tbody>
+            </table>
+          </section>
+        )}
+        {sorted.length > shown.length && (
+          <p class="key">
+            {few(sorted.length - shown.length, 'more probe')}: parallax probes list shows them all.
+          </p>
+        )}
+      </div>
+    </>
+  );
+};
+
+/** Whoever waits for an answer first, the revoked last. */
+function rank({ status }: ProbePresenceRow): number {
+  return status === 'pending' ? 0 : status === 'active' ? 1 : 2;
+}
+
+function headline(probes: readonly ProbePresenceRow[], now: number): string {
+  const active = probes.filter(({ status }) => status === 'active');
+  const pending = probes.filter(({ status }) => status === 'pending').length;
+  const unseen = active.filter((probe) => !isSeen(probe, now)).length;
+  const waits = pending > 0 ? ` ${few(pending, 'probe waits', 'probes wait')} for approval.` : '';
+  if (active.length === 0) return `No probe is active.${waits}`;
+  if (unseen === 0)
+    return `${active.length === 1 ? 'The one active probe is' : `All ${whole(active.length)} active probes are`} seen.${waits}`;
+  return `${whole(unseen)} of ${few(active.length, 'active probe')} ${unseen === 1 ? 'is' : 'are'} not seen.${waits}`;
+}
+
+function stateOf(probe: ProbePresenceRow, now: number): { state: ViewState; word: string } {
+  if (probe.status === 'revoked') return { state: 'off', word: 'revoked' };
+  if (probe.status === 'pending') return { state: 'unknown', word: 'waits for approval' };
+  return isSeen(probe, now) ? { state: 'up', word: 'active' } : { state: 'unknown', word: 'not seen' };
+}
+
+export const ProbeRow = (props: { probe: ProbePresenceRow; region: string; admin: boolean; now: number }) => {
+  const { probe, now } = props;
+  const { state, word } = stateOf(probe, now);
+  const ends = probe.leaseExpiresAt;
+  return (
+    <tr data-id={probe.id} data-name={probe.name}>
+      <th scope="row" class="name">
+        <bdi>{probe.name}</bdi> <span class="faint">#{probe.id}</span>
+      </th>
+      <td>{props.region}</td>
+      <td>
+        <span class={`seen ${state}`}>
+          <Mark state={state} />
+          {word}
+        </span>
+      </td>
+      <td class="num">
+        <Age at={probe.seenAt} now={now} />
+      </td>
+      <td class="num">
+        {ends === null ? '' : ends < now ? 'over' : ends - now < 43_200 ? clockTime(ends) : dayTime(ends)}
+      </td>
+      <td class="num">{probe.spoolBytes === null ? '' : bytes(probe.spoolBytes)}</td>
+      <td class="num c-x">{probe.capacity === null ? '' : `${whole(probe.capacity)}/s`}</td>
+      <td class="num c-x">{probe.noiseUs === null ? '' : withUnit(probe.noiseUs)}</td>
+      <td class="num">
+        {probe.dropped === null ? '' : probe.dropped > 0 ? <b>{whole(probe.dropped)}</b> : '0'}
+      </td>
+      <td class="c-x dim">{[probe.version, probe.runtime].filter(Boolean).join(', ')}</td>
+      {props.admin && (
+        <td class="acts">
+          {probe.status === 'pending' && (
+            <button type="button" class="btn first" data-act="approve" disabled>
+              Approve<span class="vh"> {probe.name}</span>
+            </button>
+          )}
+          {probe.status !== 'revoked' && (
+            <button type="button" class="btn stop" data-act="revoke" disabled>
+              Revoke<span class="vh"> {probe.name}</span>
+            </button>
+          )}
+        </td>
+      )}
+    </tr>
+  );
+};

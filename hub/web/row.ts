@@ -1,0 +1,88 @@
+import { few, listed } from './figures.ts';
+import { type View, type ViewState, viewStates } from './view.ts';
+
+/** An endpoint as the pages know it. */
+export interface PageEndpoint {
+  readonly id: number;
+  readonly name: string;
+  readonly url: string;
+  /** The tag `team`; empty where it has none. */
+  readonly team: string;
+  /** `key:value` each. */
+  readonly tags: readonly string[];
+  readonly intervalMs: number;
+  readonly enabled: boolean;
+  /** Names; null for all. */
+  readonly regions: ReadonlySet<string> | null;
+}
+
+export interface PageRegion {
+  readonly id: number;
+  readonly name: string;
+}
+
+/** One line of the matrix. */
+export interface Row {
+  readonly endpoint: PageEndpoint;
+  /** One a region, in the order of regions. */
+  readonly views: readonly View[];
+  /** The worst of its views; unknown only where nobody sees it. No verdict: nobody has judged. */
+  readonly state: ViewState;
+  readonly word: string;
+  /** What is wrong, as a sentence a failure; empty for a quiet row. */
+  readonly why: readonly { readonly text: string; readonly code: string | null }[];
+  /** The newest of its results, epoch seconds. */
+  readonly at: number | null;
+}
+
+export function rowOf(endpoint: PageEndpoint, views: readonly View[], regions: readonly PageRegion[]): Row {
+  const of = (state: ViewState) => views.filter((view) => view.state === state).length;
+  const checked = views.length - of('off');
+  const seen = checked - of('unknown');
+  const state =
+    viewStates.find((each) => (each === 'unknown' ? seen === 0 && checked > 0 : of(each) > 0)) ?? 'off';
+  const at = views.reduce<number | null>(
+    (newest, view) => (view.at === null ? newest : Math.max(newest ?? 0, view.at)),
+    null,
+  );
+  return {
+    endpoint,
+    views,
+    state,
+    word: wordOf(state, of(state), seen, checked),
+    why: whyOf(state, views, regions, seen),
+    at,
+  };
+}
+
+function wordOf(state: ViewState, count: number, seen: number, checked: number): string {
+  if (state === 'off') return 'not checked';
+  if (state === 'unknown') return 'no view';
+  if (state === 'up') return seen === checked ? 'up' : `up, ${few(checked - seen, 'region')} without a view`;
+  return count === seen && seen === checked ? state : `${state} from ${count} of ${seen}`;
+}
+
+function whyOf(
+  state: ViewState,
+  views: readonly View[],
+  regions: readonly PageRegion[],
+  seen: number,
+): Row['why'] {
+  if (state === 'off' || state === 'up') return [];
+  const causes = new Map<string, { says: string; code: string | null; from: string[] }>();
+  for (const [index, view] of views.entries()) {
+    if (view.state === 'up' || view.state === 'off' || (view.state === 'unknown' && state !== 'unknown'))
+      continue;
+    const cause = causes.get(view.says) ?? { says: view.says, code: view.code, from: [] };
+    cause.from.push(regions[index]?.name ?? '');
+    causes.set(view.says, cause);
+  }
+  const sorted = [...causes.values()].sort((a, b) => b.from.length - a.from.length);
+  const all = sorted.length === 1 && (state === 'unknown' || sorted[0]?.from.length === seen);
+  const sentences = sorted.slice(0, 2).map(({ says, code, from }) => ({
+    text: all ? `${says[0]?.toUpperCase() ?? ''}${says.slice(1)}` : `${listed(from)}: ${says}`,
+    code,
+  }));
+  const rest = sorted.length - sentences.length;
+  return rest > 0 ? [...sentences, { text: few(rest, 'other cause'), code: null }] : sentences;
+}

@@ -1,0 +1,48 @@
+import type { Operator } from '../api/operator.ts';
+import type { Board } from './board.ts';
+import type { PageEndpoint, PageRegion, Row } from './row.ts';
+import { rowOf } from './row.ts';
+import { type View, viewOf } from './view.ts';
+
+/** The regions an operator may see, in their order. */
+export function regionsFor(board: Board, operator: Pick<Operator, 'regions'>): readonly PageRegion[] {
+  const { regions } = operator;
+  return regions ? board.regions().filter(({ name }) => regions.includes(name)) : board.regions();
+}
+
+/** What is seen of an endpoint from these regions. */
+export function rowFor(
+  board: Board,
+  endpoint: PageEndpoint,
+  regions: readonly PageRegion[],
+  asOf: number,
+): Row {
+  return rowOf(endpoint, viewsFor(board, endpoint, regions, asOf), regions);
+}
+
+export function viewsFor(
+  board: Board,
+  endpoint: PageEndpoint,
+  regions: readonly PageRegion[],
+  asOf: number,
+): readonly View[] {
+  return regions.map(({ id, name }) =>
+    viewOf(isChecked(endpoint, name), board.latest(endpoint.id, id), endpoint.intervalMs, asOf),
+  );
+}
+
+function isChecked({ enabled, regions }: PageEndpoint, region: string): boolean {
+  return enabled && (regions === null || regions.has(region));
+}
+
+/** Endpoints that are checked from one of the regions an operator may see; all of them where it may see all. */
+export function endpointsFor(
+  board: Board,
+  operator: Pick<Operator, 'regions'>,
+  regions: readonly PageRegion[],
+): readonly PageEndpoint[] {
+  if (!operator.regions) return board.endpoints();
+  return board
+    .endpoints()
+    .filter((endpoint) => regions.some(({ name }) => endpoint.regions?.has(name) ?? true));
+}

@@ -1,0 +1,97 @@
+import { compare } from './region-order.ts';
+import type { Row } from './row.ts';
+import { type ViewState, viewStates } from './view.ts';
+
+/** What of the matrix somebody looks at: all of it stands in the address. */
+export interface Selection {
+  /** Words that a row must all hold. */
+  readonly find: string;
+  readonly state: ViewState | null;
+  /** From 1. */
+  readonly page: number;
+}
+
+export const rowsPerPage = 100;
+
+export function selectionOf(query: URLSearchParams): Selection {
+  const state = viewStates.find((each) => each === query.get('state')) ?? null;
+  const page = Number(query.get('page') ?? 1);
+  return {
+    find: (query.get('find') ?? '').trim().slice(0, 200),
+    state,
+    page: Number.isSafeInteger(page) && page > 0 ? page : 1,
+  };
+}
+
+/** The address of a selection; what is as usual is left out. */
+export function hrefOf({ find, state, page }: Selection): string {
+  const query = new URLSearchParams({
+    ...(find && { find }),
+    ...(state && { state }),
+    ...(page > 1 && { page: String(page) }),
+  }).toString();
+  return query ? `/?${query}` : '/';
+}
+
+export interface Selected {
+  /** Found by words, whatever their state: what the tabs count. */
+  readonly counts: Readonly<Record<ViewState, number>>;
+  readonly found: number;
+  readonly groups: readonly Group[];
+  /** Rows that match words and state. */
+  readonly matching: number;
+  readonly page: number;
+  readonly pages: number;
+}
+
+export interface Group {
+  /** The team; empty for endpoints without one. */
+  readonly team: string;
+  readonly counts: Readonly<Record<ViewState, number>>;
+  /** Those on this page; a group may go on over the next. */
+  readonly rows: readonly Row[];
+}
+
+/** Teams in the order of names, endpoints without one last; within a team worst first, then by name. */
+export function inMatrixOrder(rows: readonly Row[]): readonly Row[] {
+  const teams = Map.groupBy(rows, ({ endpoint }) => endpoint.team);
+  const inOrder = [...teams.keys()].sort((a, b) => Number(!a) - Number(!b) || compare(a, b));
+  return inOrder.flatMap((team) => (teams.get(team) ?? []).toSorted(worstFirst));
+}
+
+/** What of the rows, given in the order of the matrix, stands on the page somebody looks at. */
+export function select(rows: readonly Row[], selection: Selection): Selected {
+  const words = selection.find.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = words.length === 0 ? rows : rows.filter((row) => holds(row, words));
+  const matching = selection.state ? found.filter(({ state }) => state === selection.state) : found;
+  const pages = Math.max(1, Math.ceil(matching.length / rowsPerPage));
+  const page = Math.min(selection.page, pages);
+  const shown = matching.slice((page - 1) * rowsPerPage, page * rowsPerPage);
+  const whole = Map.groupBy(matching, ({ endpoint }) => endpoint.team);
+  const groups = [...Map.groupBy(shown, ({ endpoint }) => endpoint.team)].map(
+    ([team, those]): Group => ({
+      team,
+      counts: countStates(whole.get(team) ?? []),
+      rows: those,
+    }),
+  );
+  return { counts: countStates(found), found: found.length, groups, matching: matching.length, page, pages };
+}
+
+function worstFirst(a: Row, b: Row): number {
+  return (
+    viewStates.indexOf(a.state) - viewStates.indexOf(b.state) || compare(a.endpoint.name, b.endpoint.name)
+  );
+}
+
+export function countStates(rows: readonly Row[]): Record<ViewState, number> {
+  const counts: Record<ViewState, number> = { down: 0, degraded: 0, unknown: 0, up: 0, off: 0 };
+  for (const { state } of rows) counts[state] += 1;
+  return counts;
+}
+
+function holds({ endpoint, state, views }: Row, words: readonly string[]): boolean {
+  const codes = views.flatMap(({ code }) => code ?? []);
+  const text = [endpoint.name, endpoint.url, ...endpoint.tags, state, ...codes].join('\n').toLowerCase();
+  return words.every((word) => text.includes(word));
+}
