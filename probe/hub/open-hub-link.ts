@@ -45,7 +45,7 @@ export function openHubLink(options: HubLinkOptions): HubLink & { close(): Promi
     const target = new URL(`${hub}${path}`);
     const proof = await signProof(key, kid, {
       htm: method,
-      htu: `${target.origin}${target.pathname}`,
+      htu: target.href,
       bh: bodyHash(body ?? new Uint8Array()),
       nonce,
     });

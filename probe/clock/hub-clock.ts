@@ -1,0 +1,57 @@
+import type { SteadyClock } from './steady-clock.ts';
+
+/** Hub time as this probe estimates it: slots run on it, so that a wrong clock on this machine blinds no region. */
+export interface HubClock {
+  /** Epoch microseconds. */
+  nowUs(): number;
+  /** A lease said what time it was; the request took `tookUs` in all, most of it waiting on purpose. */
+  learn(hubNowUs: number, tookUs: number): void;
+}
+
+/** Of the last samples the one that travelled fastest is believed: 8 of 8 s outlive a slow spell of the network. */
+const keptSamples = 8;
+/** Further off than this is no drift: it is set at once. */
+const stepUs = 1_000_000;
+/** Slewed by 20 ms a second at most: no check is moved by more than that against its neighbours. */
+const slewRate = 0.02;
+/** A round trip longer than this says nothing about the way. */
+const longestTripUs = 1_000_000;
+
+/** `startUs`: hub time now as far as it is known beforehand (this machine's clock, set right by the last lease). */
+export function createHubClock(steady: SteadyClock, startUs: number): HubClock {
+  let offsetUs = startUs - steady.nowUs();
+  let targetUs = offsetUs;
+  let slewedAtUs = steady.nowUs();
+  let shortestTripUs = longestTripUs;
+  let samples: readonly number[] = [];
+
+  function slew(nowUs: number): void {
+    const apartUs = targetUs - offsetUs;
+    if (Math.abs(apartUs) > stepUs) offsetUs = targetUs;
+    else if (apartUs !== 0) {
+      const most = (nowUs - slewedAtUs) * slewRate;
+      offsetUs += Math.max(-most, Math.min(most, apartUs));
+    }
+    slewedAtUs = nowUs;
+  }
+
+  return {
+    nowUs() {
+      const nowUs = steady.nowUs();
+      slew(nowUs);
+      return Math.floor(nowUs + offsetUs);
+    },
+    learn(hubNowUs, tookUs) {
+      const nowUs = steady.nowUs();
+      slew(nowUs);
+      // What the hub said is older by the way back: at most the quickest round trip, half of it on average.
+      shortestTripUs = Math.min(shortestTripUs, tookUs);
+      const tripUs = shortestTripUs < longestTripUs ? shortestTripUs / 2 : 0;
+      const sample = hubNowUs - nowUs;
+      const earlier = samples.filter((one) => Math.abs(one - sample) < stepUs);
+      samples = [...earlier, sample].slice(-keptSamples);
+      targetUs = Math.max(...samples) + tripUs;
+      slew(nowUs);
+    },
+  };
+}

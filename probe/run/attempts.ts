@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Assignment } from '../../shared/assignment.ts';
+import type { FailureCode } from '../../shared/failure.ts';
+import type { Observation } from '../../shared/result.ts';
+import type { Checker } from '../checks/check.ts';
+
+/** What came of a slot after its retries. */
+export interface Attempted {
+  readonly observation: Observation;
+  readonly attempts: number;
+  /** The first attempt's failure where a retry changed it. */
+  readonly firstFailure: FailureCode | null;
+}
+
+/**
+ * Checks until it is not down, or the retries are used up, or another one could not end before `endUs`: then the
+ * failure in hand counts. Aborting ends the attempt under way.
+ */
+export async function attempt(
+  checker: Checker,
+  assignment: Assignment,
+  {
+    endUs,
+    nowUs,
+    signal,
+  }: { readonly endUs: number; readonly nowUs: () => number; readonly signal: AbortSignal },
+): Promise<Attempted> {
+  const { retries, timeoutMs } = assignment;
+  let observation = await checker.check(assignment, signal);
+  const first = observation.failure?.code ?? null;
+  let attempts = 1;
+  while (observation.outcome === 'down' && attempts <= retries.count && !signal.aborted) {
+    if (nowUs() + (retries.delayMs + timeoutMs) * 1000 > endUs) break;
+    if (!(await rest(retries.delayMs, signal))) break;
+    observation = await checker.check(assignment, signal);
+    attempts += 1;
+  }
+  const changed = first !== null && first !== (observation.failure?.code ?? null);
+  return { observation, attempts, firstFailure: changed ? first : null };
+}
+
+/** False where it was cut short. */
+function rest(ms: number, signal: AbortSignal): Promise<boolean> {
+  return sleep(ms, true, { signal }).catch(() => false);
+}
