@@ -1,0 +1,164 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { duration } from '../../shared/duration.ts';
+import { regionNameSchema } from '../../shared/endpoint.ts';
+import type { HubContext } from '../context.ts';
+import { Problem } from '../problem.ts';
+import type { ApiTokenRow } from '../store/insert-api-token.ts';
+import { insertAudit } from '../store/insert-audit.ts';
+import { listApiTokens } from '../store/list-api-tokens.ts';
+import { revokeApiToken } from '../store/revoke-api-token.ts';
+import { createApiToken } from '../trust/api-tokens.ts';
+import { apiRouter, type Operator, requireScope, scopes } from './operator.ts';
+
+const tags = ['Tokens'];
+const instant = z.iso.datetime().openapi({ example: '2026-03-01T12:00:00.000Z' });
+
+const tokenSchema = z
+  .object({
+    id: z.int(),
+    name: z.string().openapi({ example: 'ci' }),
+    scopes: z.array(z.enum(scopes)),
+    regions: z
+      .array(z.string())
+      .nullable()
+      .openapi({ description: 'The only regions it sees; null for all.' }),
+    state: z.enum(['good', 'expired', 'revoked']),
+    createdBy: z.string(),
+    createdAt: instant,
+    expiresAt: instant.nullable(),
+    revokedAt: instant.nullable(),
+  })
+  .openapi('Token');
+
+const createSchema = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._@-]{0,99}$/u, 'letters, digits, spaces and . _ @ -, at most 100')
+      .openapi({ example: 'ci' }),
+    scopes: z
+      .array(z.enum(scopes))
+      .min(1)
+      .openapi({ example: ['write'] }),
+    regions: z.array(regionNameSchema).min(1).max(1000).nullable().default(null),
+    ttl: duration('1m', '3650d').optional().openapi({ type: 'string', example: '90d' }),
+  })
+  .openapi('TokenRequest');
+
+const create = createRoute({
+  method: 'post',
+  path: '/api/v1/tokens',
+  tags,
+  summary: 'Make an API token',
+  description: 'It is shown this once; the hub keeps only its hash. Takes the scope admin.',
+  request: { body: { required: true, content: { 'application/json': { schema: createSchema } } } },
+  responses: {
+    201: {
+      description: 'The token',
+      content: {
+        'application/json': {
+          schema: tokenSchema.extend({ token: z.string().openapi({ example: 'plx_…' }) }),
+        },
+      },
+    },
+  },
+});
+
+const list = createRoute({
+  method: 'get',
+  path: '/api/v1/tokens',
+  tags,
+  summary: 'List API tokens, newest first',
+  description: 'Takes the scope admin.',
+  responses: {
+    200: {
+      description: 'Without the tokens themselves',
+      content: { 'application/json': { schema: z.object({ tokens: z.array(tokenSchema) }) } },
+    },
+  },
+});
+
+const revoke = createRoute({
+  method: 'delete',
+  path: '/api/v1/tokens/{id}',
+  tags,
+  summary: 'Revoke an API token',
+  description: 'It is refused here at once and by other replicas within seconds. Takes the scope admin.',
+  request: { params: z.object({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) }) },
+  responses: { 204: { description: 'Revoked, now or before' } },
+});
+
+export function tokensApi({ db, now }: Pick<HubContext, 'db' | 'now'>) {
+  const app = apiRouter();
+  app.openapi(create, async (context) => {
+    const operator = requireScope(context, 'admin');
+    const { ttl, ...wanted } = context.req.valid('json');
+    requireWithin(operator, wanted.regions);
+    const made = await db.transaction(async (sql) => {
+      const made = await createApiToken(sql, {
+        ...wanted,
+        expiresAt: ttl === undefined ? null : new Date(now() / 1000 + ttl),
+        createdBy: operator.actor,
+      });
+      const { id, name, scopes, regions, expiresAt } = made.row;
+      await insertAudit(sql, {
+        actor: operator.actor,
+        action: 'token.create',
+        subject: `token:${name}`,
+        after: { id, scopes, regions, expiresAt },
+        remoteIp: context.get('remoteIp'),
+      });
+      return made;
+    });
+    return context.json({ ...present(made.row, now()), token: made.token }, 201);
+  });
+  app.openapi(list, async (context) => {
+    const operator = requireScope(context, 'admin');
+    const rows = (await listApiTokens(db)).filter((row) => isWithin(operator, row.regions));
+    return context.json({ tokens: rows.map((row) => present(row, now())) }, 200);
+  });
+  app.openapi(revoke, async (context) => {
+    const operator = requireScope(context, 'admin');
+    const { id } = context.req.valid('param');
+    await db.transaction(async (sql) => {
+      const row = await revokeApiToken(sql, id);
+      if (!row || !isWithin(operator, row.regions)) {
+        throw new Problem(404, 'token.unknown', `there is no token ${id}`);
+      }
+      await insertAudit(sql, {
+        actor: operator.actor,
+        action: 'token.revoke',
+        subject: `token:${row.name}`,
+        before: { id, scopes: row.scopes, regions: row.regions },
+        remoteIp: context.get('remoteIp'),
+      });
+    });
+    return context.body(null, 204);
+  });
+  return app;
+}
+
+/** One who may see only some regions makes and sees no token that sees more. */
+function isWithin({ regions }: Operator, wanted: readonly string[] | null): boolean {
+  return regions === null || (wanted?.every((region) => regions.includes(region)) ?? false);
+}
+
+function requireWithin(operator: Operator, wanted: readonly string[] | null): void {
+  if (isWithin(operator, wanted)) return;
+  const own = operator.regions?.join(', ');
+  throw new Problem(403, 'auth.region', `this token is for ${own} only, and so must be what it makes`);
+}
+
+function present(row: ApiTokenRow, nowUs: number): z.output<typeof tokenSchema> {
+  const { createdAt, expiresAt, revokedAt, scopes, regions, ...rest } = row;
+  const ended = expiresAt !== null && expiresAt.getTime() <= nowUs / 1000;
+  return {
+    ...rest,
+    scopes: [...scopes],
+    regions: regions && [...regions],
+    state: revokedAt ? 'revoked' : ended ? 'expired' : 'good',
+    createdAt: createdAt.toISOString(),
+    expiresAt: expiresAt?.toISOString() ?? null,
+    revokedAt: revokedAt?.toISOString() ?? null,
+  };
+}

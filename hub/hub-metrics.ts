@@ -1,0 +1,46 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Bus } from './ingest/bus.ts';
+import type { Database } from './store/database.ts';
+
+export function createHubRegistry(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** What is asked for when somebody looks: the pool and the bus. */
+export function watchHub(registry: Registry, { db, bus }: { db: Database; bus: Pick<Bus, 'status'> }): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'parallax_database_connections',
+    help: 'Connections of the pool, and callers waiting for one',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { total, idle, waiting } = db.pool();
+      this.set({ state: 'used' }, total - idle);
+      this.set({ state: 'idle' }, idle);
+      this.set({ state: 'waiting' }, waiting);
+    },
+  });
+  new Gauge({
+    name: 'parallax_bus_ready',
+    help: '1 where results can be taken',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      const { kind, ready } = bus.status();
+      this.set({ kind }, ready ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'parallax_bus_lag_messages',
+    help: 'Messages in the log that are not stored yet; none where there is no log',
+    registers,
+    collect() {
+      const { lag } = bus.status();
+      this.reset();
+      if (lag !== null) this.set(lag);
+    },
+  });
+}
