@@ -2,12 +2,18 @@ import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { benchCommand } from './bench.ts';
 import { demoCommand } from './demo.ts';
+import { enrollCommand } from './enroll.ts';
+import { keysCommand } from './keys.ts';
+import { probesCommand } from './probes.ts';
 import { upCommand } from './up.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   bench: benchCommand,
   demo: demoCommand,
+  probes: probesCommand,
+  keys: keysCommand,
+  enroll: enrollCommand,
   up: upCommand,
 };
 

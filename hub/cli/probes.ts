@@ -1,0 +1,119 @@
+import { Command, Option } from 'commander';
+import { type CliContext, jsonLine, paint, table, UsageError } from '../../shared/command-line.ts';
+import { formatBytes } from '../../shared/duration.ts';
+import { ago } from './ages.ts';
+import { connectHub, type HubClient } from './hub-client.ts';
+import { everyPage } from './pages.ts';
+
+interface Probe {
+  readonly id: number;
+  readonly name: string;
+  readonly region: string;
+  readonly status: 'pending' | 'active' | 'revoked';
+  readonly trusted: boolean;
+  readonly createdAt: string;
+  readonly seenAt: string | null;
+  readonly leaseExpiresAt: string | null;
+  readonly spoolBytes: number | null;
+  readonly dropped: number | null;
+  readonly capacity: number | null;
+  readonly noiseUs: number | null;
+  readonly version: string | null;
+}
+
+const help = `
+  $ parallax probes list --status pending
+  $ parallax probes list --region eu-west --json
+  $ parallax probes approve 7
+  $ parallax probes revoke 7 --reason 'the host was sold'
+
+What is revoked stays so: a probe whose host is good again enrolls anew (parallax enroll).`;
+
+export function probesCommand(context: CliContext): Command {
+  const connect = () => connectHub(context.env, context.cwd, context.signal);
+  return new Command('probes')
+    .description('list, approve or revoke probes')
+    .addHelpText('after', help)
+    .addCommand(listCommand(context, connect))
+    .addCommand(changeCommand(context, connect, 'approve').description('let a probe work that waits for it'))
+    .addCommand(
+      changeCommand(context, connect, 'revoke')
+        .description('stop a probe for good: it wipes its cache, and what it sends is refused')
+        .option('--reason TEXT', 'for the probe and the audit log'),
+    );
+}
+
+function listCommand({ terminal }: CliContext, connect: () => Promise<HubClient>): Command {
+  return new Command('list')
+    .description('list probes, newest first')
+    .option('--region R', 'of this region only')
+    .addOption(new Option('--status S', 'of this status only').choices(['pending', 'active', 'revoked']))
+    .option('--json', 'one JSON object a line')
+    .action(async ({ json, ...query }: { json?: boolean; region?: string; status?: string }) => {
+      const probes = await everyPage<'probes', Probe>(await connect(), '/api/v1/probes', 'probes', query);
+      if (json) return terminal.out(probes.map(jsonLine).join(''));
+      const now = Date.now();
+      const head = [
+        'ID',
+        'NAME',
+        'REGION',
+        'STATUS',
+        'SEEN',
+        'LEASE',
+        'SPOOL',
+        'DROPPED',
+        'NOISE',
+        'VERSION',
+      ];
+      const rows = probes.map((probe) => row(probe, now));
+      const statusAt = head.indexOf('STATUS');
+      terminal.out(
+        table(terminal, head, rows, (cell, column) =>
+          column === statusAt ? paint(terminal, colours[cell.trim()] ?? 'red', cell) : cell,
+        ),
+      );
+    });
+}
+
+const colours: Readonly<Record<string, 'green' | 'yellow' | 'dim'>> = {
+  active: 'green',
+  pending: 'yellow',
+  revoked: 'dim',
+};
+
+function row(probe: Probe, now: number): string[] {
+  const { leaseExpiresAt, spoolBytes, noiseUs, dropped } = probe;
+  const leaseLeft = leaseExpiresAt === null ? '' : Date.parse(leaseExpiresAt) > now ? 'held' : 'ended';
+  return [
+    String(probe.id),
+    probe.name,
+    probe.region,
+    probe.trusted ? probe.status : 'untrusted',
+    ago(probe.seenAt, now),
+    leaseLeft,
+    spoolBytes === null
+      ? ''
+      : formatBytes(spoolBytes < 1024 ? spoolBytes : Math.round(spoolBytes / 1024) * 1024),
+    dropped === null ? '' : String(dropped),
+    noiseUs === null ? '' : `${(noiseUs / 1000).toFixed(1)}ms`,
+    probe.version ?? '',
+  ];
+}
+
+function changeCommand(
+  { terminal }: CliContext,
+  connect: () => Promise<HubClient>,
+  action: 'approve' | 'revoke',
+): Command {
+  return new Command(action)
+    .argument('<id>', 'as `parallax probes list` shows it')
+    .option('--json', 'print the probe as it is now')
+    .action(async (id: string, { json, reason }: { json?: boolean; reason?: string }) => {
+      if (!/^[1-9]\d{0,15}$/.test(id))
+        throw new UsageError(`'${id}' is not the id of a probe: see parallax probes list`);
+      const body = action === 'revoke' && reason !== undefined ? { reason } : undefined;
+      const probe = await (await connect()).send<Probe>('POST', `/api/v1/probes/${id}/${action}`, body);
+      const done = action === 'approve' ? 'works from now on' : 'is revoked';
+      terminal.out(json ? jsonLine(probe) : `probe ${probe.id} (${probe.name}, ${probe.region}) ${done}\n`);
+    });
+}
