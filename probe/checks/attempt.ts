@@ -1,0 +1,111 @@
+import { type Failure, type FailureCode, failure } from '../../shared/failure.ts';
+import type { Observation } from '../../shared/result.ts';
+
+export type Interruption = 'deadline' | 'stopped';
+
+/**
+ * One attempt while it runs: its deadline, what it has measured, and the phase that must give way when time is up.
+ * There is one timer for the whole, so that no server outlives it by sending a byte now and then.
+ */
+export interface Attempt {
+  /** What the phase that runs now does when the time is up; null between phases. */
+  interrupt: ((why: Interruption) => void) | null;
+  ended: Interruption | null;
+  /** Milliseconds of performance.now() when the clock began. */
+  beganMs: number;
+  readonly timeoutMs: number;
+  readonly timings: Stopwatch;
+}
+
+/** Milliseconds spent in each phase so far, over all hops; null where the phase was not reached. */
+export interface Stopwatch {
+  dns: number | null;
+  connect: number | null;
+  tls: number | null;
+  wait: number | null;
+  transfer: number | null;
+}
+
+export type Phase = keyof Stopwatch;
+
+export function addPhase(attempt: Attempt, phase: Phase, sinceMs: number): void {
+  attempt.timings[phase] = (attempt.timings[phase] ?? 0) + (performance.now() - sinceMs);
+}
+
+const timeoutCodes = {
+  dns: 'dns.timeout',
+  connect: 'connect.timeout',
+  tls: 'tls.timeout',
+  wait: 'wait.timeout',
+  transfer: 'body.timeout',
+} as const satisfies Record<Phase, FailureCode>;
+
+const waitedFor = {
+  dns: 'no answer from the resolver',
+  connect: 'no connection',
+  tls: 'no finished TLS handshake',
+  wait: 'no answer',
+  transfer: 'the body did not end',
+} as const satisfies Record<Phase, string>;
+
+/** Whose fault it is that the attempt had to end in this phase. */
+export function interrupted(why: Interruption, phase: Phase, attempt: Attempt): Failure {
+  if (why === 'stopped') return failure('probe.internal', 'the probe stopped while the check ran');
+  return failure(timeoutCodes[phase], `${waitedFor[phase]} within ${attempt.timeoutMs} ms`);
+}
+
+/** Runs `body` with one deadline over all of it. `stop` ends it early. */
+export async function attempted(
+  timeoutMs: number,
+  stop: StopSignal,
+  body: (attempt: Attempt) => Promise<Observation>,
+): Promise<Observation> {
+  const attempt: Attempt = {
+    interrupt: null,
+    ended: null,
+    beganMs: performance.now(),
+    timeoutMs,
+    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+  };
+  const end = (why: Interruption) => {
+    attempt.ended ??= why;
+    attempt.interrupt?.(why);
+  };
+  const stopped = () => end('stopped');
+  const timer = setTimeout(end, timeoutMs, 'deadline');
+  stop.add(stopped);
+  try {
+    if (stop.aborted) end('stopped');
+    return await body(attempt);
+  } finally {
+    clearTimeout(timer);
+    stop.delete(stopped);
+  }
+}
+
+/** The listeners of one AbortSignal, which thousands of checks share: a set forgets one faster than an EventTarget. */
+export interface StopSignal {
+  readonly aborted: boolean;
+  add(listener: () => void): void;
+  delete(listener: () => void): void;
+}
+
+const known = new WeakMap<AbortSignal, StopSignal>();
+
+export function stopSignal(signal: AbortSignal): StopSignal {
+  const before = known.get(signal);
+  if (before) return before;
+  const listeners = new Set<() => void>();
+  signal.addEventListener('abort', () => listeners.forEach((listener) => void listener()), { once: true });
+  const made: StopSignal = {
+    get aborted() {
+      return signal.aborted;
+    },
+    add: (listener) => void listeners.add(listener),
+    delete: (listener) => void listeners.delete(listener),
+  };
+  known.set(signal, made);
+  return made;
+}
+
+export const toUs = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 1000));

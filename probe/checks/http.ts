@@ -1,0 +1,285 @@
+import type { Socket } from 'node:net';
+import { type Failure, failure, outcomeOf } from '../../shared/failure.ts';
+import type { Observation, TlsFacts } from '../../shared/result.ts';
+import { type Attempt, attempted, type StopSignal, toUs } from './attempt.ts';
+import { bodyText, decodeBody } from './body-decode.ts';
+import { judgeBody } from './body-judge.ts';
+import { type DialDeps, dial } from './dial.ts';
+import { handshake } from './handshake.ts';
+import { exchange, type HttpAnswer } from './http-exchange.ts';
+import { headerValues, judgeHead, judgeQuality } from './http-expect.ts';
+import { type Hop, type HttpPlan, makeHop, sniOf } from './http-plan.ts';
+import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
+import type { PatternLanes } from './pattern-lanes.ts';
+import type { NameResolver } from './resolve.ts';
+import type { RobotsGate } from './robots.ts';
+
+export interface HttpDeps extends DialDeps {
+  readonly resolver: NameResolver;
+  readonly patterns: PatternLanes;
+  readonly robots: RobotsGate;
+  /** Epoch milliseconds: certificates end by the wall clock. */
+  readonly now: () => number;
+}
+
+/** What one check found out so far; it is reported whatever comes after. */
+interface Findings {
+  status: number | null;
+  httpVersion: string | null;
+  remoteIp: string | null;
+  redirects: number;
+  bytes: number;
+  truncated: boolean;
+  tls: TlsFacts | null;
+}
+
+const newFindings = (): Findings => ({
+  status: null,
+  httpVersion: null,
+  remoteIp: null,
+  redirects: 0,
+  bytes: 0,
+  truncated: false,
+  tls: null,
+});
+
+interface Answered {
+  readonly hop: Hop;
+  readonly answer: HttpAnswer;
+}
+
+/** One HTTP check: request, redirects, expectations. What a target does wrong is in the observation, never thrown. */
+export function checkHttp(
+  plan: HttpPlan,
+  timeoutMs: number,
+  deps: HttpDeps,
+  stop: StopSignal,
+): Promise<Observation> {
+  return attempted(timeoutMs, stop, async (attempt) => {
+    const findings = newFindings();
+    const answered = await follow(plan, findings, attempt, deps);
+    // The clock stops with the last byte: what is done to the body is the probe's own time.
+    const totalMs = performance.now() - attempt.beganMs;
+    const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
+    return observe(plan, findings, attempt, totalMs, why, deps.now());
+  });
+}
+
+/** From hop to hop until an answer is none of a redirect. */
+async function follow(
+  plan: HttpPlan,
+  findings: Findings,
+  attempt: Attempt,
+  deps: HttpDeps,
+): Promise<Answered | Failure> {
+  let hop = plan.first;
+  for (;;) {
+    if (plan.robots) {
+      const refused = await askRobots(hop, plan, attempt, deps);
+      if (refused) return refused;
+    }
+    const answer = await ask(hop, plan, findings, attempt, deps);
+    if ('code' in answer) return answer;
+    const location = leadsOn(plan, answer.status, answer.headers);
+    if (location === null) return { hop, answer };
+    if (findings.redirects === plan.maxRedirects)
+      return failure('http.redirects', `more than ${plan.maxRedirects} redirects`);
+    findings.redirects += 1;
+    const next = nextHop(hop, answer.status, location);
+    if ('code' in next) return next;
+    hop = next;
+  }
+}
+
+/** Where an answer sends this check, or null where it is the last one. */
+function leadsOn(plan: HttpPlan, status: number, headers: readonly Buffer[]): string | null {
+  if (!isRedirect(status) || plan.maxRedirects === 0) return null;
+  return headerValues(headers, 'location')[0] ?? null;
+}
+
+const robotsBytes = 262_144;
+const robotsRedirects = 5;
+
+/** Fetched like any target, within the attempt's deadline, but outside of what is measured. */
+async function askRobots(
+  hop: Hop,
+  plan: HttpPlan,
+  attempt: Attempt,
+  deps: HttpDeps,
+): Promise<Failure | null> {
+  const began = performance.now();
+  const unmeasured: Attempt = {
+    ...attempt,
+    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+    get ended() {
+      return attempt.ended;
+    },
+    set ended(why) {
+      attempt.ended = why;
+    },
+    get interrupt() {
+      return attempt.interrupt;
+    },
+    set interrupt(give) {
+      attempt.interrupt = give;
+    },
+  };
+  const place = hop.trusted ? (plan.resolveTo ?? '') : '';
+  const refused = await deps.robots.refuse(hop.url, place, async (url) => {
+    const robotsPlan: HttpPlan = {
+      ...plan,
+      first: makeHop(url, 'GET', harmlessFields(hop.headers), null, hop.trusted),
+      robots: false,
+      maxRedirects: robotsRedirects,
+      maxBodyBytes: robotsBytes,
+      keepsBody: true,
+    };
+    const answered = await follow(robotsPlan, newFindings(), unmeasured, deps);
+    if ('code' in answered || answered.answer.status !== 200) return null;
+    const { answer } = answered;
+    const encoding = headerValues(answer.headers, 'content-encoding').join(',');
+    const decoded = await decodeBody(joined(answer.body), encoding, robotsBytes);
+    return 'bytes' in decoded ? decoded.bytes.toString('utf8') : null;
+  });
+  attempt.beganMs += performance.now() - began;
+  return refused;
+}
+
+/** One request over a connection of its own, every phase within the policy. */
+async function ask(
+  hop: Hop,
+  plan: HttpPlan,
+  findings: Findings,
+  attempt: Attempt,
+  deps: HttpDeps,
+): Promise<HttpAnswer | Failure> {
+  const connected = await connectHop(hop, plan, findings, attempt, deps);
+  if ('code' in connected) return connected;
+  findings.remoteIp = connected.remoteAddress ?? findings.remoteIp;
+  let socket: Socket = connected;
+  if (hop.secure) {
+    const serverName = hop.trusted ? (plan.serverName ?? sniOf(hop.host)) : sniOf(hop.host);
+    const secured = await handshake(
+      connected,
+      {
+        context: hop.trusted ? plan.context : plan.strangerContext,
+        name: serverName ?? hop.host.replace(/^\[|\]$/g, ''),
+        serverName,
+        verify: plan.verify,
+        alpn: ['http/1.1'],
+      },
+      attempt,
+    );
+    findings.tls = secured.facts;
+    if ('failure' in secured) return secured.failure;
+    socket = secured.socket;
+  } else findings.tls = null;
+  const answer = await exchange(
+    socket,
+    hop,
+    {
+      maxBodyBytes: plan.maxBodyBytes,
+      body(status, headers) {
+        if (leadsOn(plan, status, headers) !== null) return 'leave';
+        return plan.keepsBody || headerValues(headers, 'content-encoding').length > 0 ? 'keep' : 'count';
+      },
+    },
+    attempt,
+  );
+  findings.status = answer.status ?? findings.status;
+  findings.httpVersion = answer.httpVersion ?? findings.httpVersion;
+  findings.bytes += answer.bytes;
+  if ('failure' in answer) return answer.failure;
+  findings.truncated = answer.truncated;
+  return answer;
+}
+
+async function connectHop(
+  hop: Hop,
+  plan: HttpPlan,
+  findings: Findings,
+  attempt: Attempt,
+  deps: HttpDeps,
+): Promise<Socket | Failure> {
+  const { policy, resolver } = deps;
+  for (const name of hop.trusted ? [hop.host, ...plan.otherNames] : [hop.host]) {
+    const refused = policy.refuseHost(name, hop.port);
+    if (refused !== null) return failure('policy.blocked', refused);
+  }
+  findings.remoteIp = null;
+  const addresses =
+    plan.resolveTo !== null && hop.trusted
+      ? [plan.resolveTo]
+      : await resolver.resolve(hop.host, plan.ipFamily, attempt);
+  return 'code' in addresses ? addresses : dial(addresses, hop.port, attempt, deps);
+}
+
+/** Head, then body: what is wrong with the answer, or null. */
+async function judge(
+  plan: HttpPlan,
+  { hop, answer }: Answered,
+  findings: Findings,
+  deps: HttpDeps,
+): Promise<Failure | null> {
+  const { expect } = plan;
+  const head = judgeHead(expect, { secure: hop.secure, ...answer });
+  if (head.failure) return head.failure;
+  const text = await readBody(plan, answer, findings);
+  if (typeof text !== 'string') return text;
+  const body = expect.body ? judgeBody(expect.body, text) : { failure: null, tests: [] };
+  if (body.failure) return body.failure;
+  const tests = [...head.tests, ...body.tests];
+  return tests.length === 0 ? null : deps.patterns.run(tests);
+}
+
+/**
+ * The body's text, where one is expected; a coding that does not hold what its header says is a failure in any case.
+ * What is larger than the cap fails only where somebody wants to read it.
+ */
+async function readBody(plan: HttpPlan, answer: HttpAnswer, findings: Findings): Promise<string | Failure> {
+  const wanted = plan.expect.body !== null;
+  const tooLarge = wanted
+    ? failure('body.too_large', `the body is larger than ${plan.maxBodyBytes} bytes`)
+    : null;
+  if (answer.truncated) return tooLarge ?? '';
+  const encoding = headerValues(answer.headers, 'content-encoding').join(',');
+  if (!wanted && encoding === '') return '';
+  const decoded = await decodeBody(joined(answer.body), encoding, plan.maxBodyBytes);
+  if ('failure' in decoded) return decoded.failure;
+  if ('tooLarge' in decoded) {
+    findings.truncated = true;
+    return tooLarge ?? '';
+  }
+  if ('unknown' in decoded)
+    return wanted ? failure('body.encoding', 'the body has a content coding that is not known here') : '';
+  return wanted ? bodyText(decoded.bytes, headerValues(answer.headers, 'content-type')[0]) : '';
+}
+
+const joined = (chunks: readonly Buffer[]) =>
+  (chunks.length === 1 ? chunks[0] : undefined) ?? Buffer.concat(chunks);
+
+function observe(
+  plan: HttpPlan,
+  findings: Findings,
+  attempt: Attempt,
+  totalMs: number,
+  why: Failure | null,
+  nowMs: number,
+): Observation {
+  const quality = why === null ? judgeQuality(plan.expect, findings.tls, totalMs, nowMs) : null;
+  const { dns, connect, tls, wait, transfer } = attempt.timings;
+  return {
+    outcome: why ? outcomeOf(why.code) : quality ? 'degraded' : 'up',
+    failure: why ?? quality?.failure ?? null,
+    ...findings,
+    httpVersion: findings.httpVersion || null,
+    timings: {
+      dns: toUs(dns),
+      connect: toUs(connect),
+      tls: toUs(tls),
+      wait: toUs(wait),
+      transfer: toUs(transfer),
+      total: Math.round(totalMs * 1000),
+    },
+  };
+}
