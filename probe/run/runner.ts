@@ -81,7 +81,10 @@ export function createRunner(options: RunnerOptions): Runner {
     const { assignment, kind } = task;
     if (kind === 'slot') {
       const before = slots.get(assignment.id);
-      if (before !== undefined) return skipOverrun(task, before);
+      if (before !== undefined) {
+        skipOverrun(task, before);
+        return;
+      }
       slots.set(assignment.id, null);
     }
     if (running.size < mostAtOnce) {

@@ -29,6 +29,9 @@ export interface Cache {
   /** Bytes with this digest, or null. */
   readDocument(digest: string): Promise<Uint8Array | null>;
   writeDocument(digest: string, bytes: Uint8Array): Promise<void>;
+  /** Hub time up to which an earlier process took slots before it stopped in good order, or null. Asked once: it is deleted. */
+  takeStop(): Promise<number | null>;
+  writeStop(upToUs: number): Promise<void>;
   /** Deletes every document but these. */
   keepDocuments(digests: ReadonlySet<string>): Promise<void>;
   /** Lease and assignments, not who this probe is. */
@@ -47,6 +50,12 @@ export function openCache(folder: DataFolder): Cache {
       return bytes !== null && sha256Hex(bytes) === digest ? bytes : null;
     },
     writeDocument: (digest, bytes) => writeDurably(fileOf(digest), bytes),
+    async takeStop() {
+      const found = await readJson(folder.stop, z.strictObject({ upTo: z.int() }));
+      await rm(folder.stop, { force: true });
+      return found?.upTo ?? null;
+    },
+    writeStop: (upTo) => writeDurably(folder.stop, JSON.stringify({ upTo })),
     async keepDocuments(digests) {
       const names = await readdir(folder.assignments);
       const outlived = names.filter((name) => !digests.has(name));

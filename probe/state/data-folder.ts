@@ -11,6 +11,7 @@ export interface DataFolder {
   readonly keySet: string;
   readonly lease: string;
   readonly assignments: string;
+  readonly stop: string;
   readonly spool: string;
   release(): Promise<void>;
 }
@@ -36,6 +37,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
       keySet: join(path, 'keyset.json'),
       lease: join(path, 'lease.json'),
       assignments: join(path, 'assignments'),
+      stop: join(path, 'stop.json'),
       spool: join(path, 'spool'),
       release: lock.release,
     };

@@ -1,0 +1,193 @@
+import type { Logger } from 'pino';
+import { Failed } from '../shared/command-line.ts';
+import type { LeaseClaims } from '../shared/lease.ts';
+import type { Result } from '../shared/result.ts';
+import type { Checker } from './checks/check.ts';
+import { createHubClock } from './clock/hub-clock.ts';
+import { createSteadyClock } from './clock/steady-clock.ts';
+import type { ProbeConfig } from './config.ts';
+import type { Outbox } from './deliver/outbox.ts';
+import type { HubLink, Identity } from './hub/hub-link.ts';
+import { openKeyRing } from './hub/key-ring.ts';
+import { openHubLink, readAuthority } from './hub/open-hub-link.ts';
+import { join } from './join.ts';
+import { createAssignments } from './lease/assignments.ts';
+import { type Kept, readKeptLease } from './lease/kept-lease.ts';
+import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
+import type { Instant } from './lease/lease-term.ts';
+import { createJobs } from './run/jobs.ts';
+import { watchNoise } from './run/noise.ts';
+import { createRunner } from './run/runner.ts';
+import { startTicker } from './run/timer.ts';
+import { createSchedule, type DueSlot } from './schedule/schedule.ts';
+import { openCache } from './state/cache.ts';
+import { type DataFolder, openDataFolder } from './state/data-folder.ts';
+import { writeIdentity } from './state/identity-file.ts';
+import { runtime, version } from './version.ts';
+import { noMetrics, type ProbeMetrics } from './watch/metrics.ts';
+
+/** What the other rooms make for this one; seams for tests. */
+export interface ProbeParts {
+  readonly log: Logger;
+  /** `hubOrigins` are never a target. */
+  readonly makeChecker: (hubOrigins: readonly string[]) => Checker & { readonly noiseUs?: () => number };
+  readonly openOutbox: (own: OutboxParts) => Promise<Outbox>;
+  readonly metrics?: ProbeMetrics;
+}
+
+export interface OutboxParts {
+  readonly dir: string;
+  readonly identity: Identity;
+  readonly link: HubLink;
+  /** Hub time, epoch microseconds. */
+  readonly now: () => number;
+}
+
+/** A clean stop ends inside 10 s: what runs may end by itself, then what is in hand is delivered. */
+const drainMs = 5000;
+const deliverMs = 3000;
+const mostAtOncePerWorker = 1000;
+
+/** Enrolls where it must, then checks until `signal` aborts. Throws Failed, one line with what to do. */
+export async function runProbe(config: ProbeConfig, parts: ProbeParts, signal: AbortSignal): Promise<void> {
+  const folder = await openDataFolder(config.dataDir);
+  try {
+    const ca = config.hubCaFile === null ? null : await readAuthority(config.hubCaFile);
+    const { enrolled, key } = await join({ config, folder, ca, log: parts.log, signal });
+    const identity: Identity = { ...enrolled, key };
+    const dial = config.hub ?? enrolled.hub;
+    const link = openHubLink({ dial, hub: enrolled.hub, key, kid: enrolled.kid, env: config.env, ca });
+    try {
+      await watchOver(config, parts, { folder, identity, link, root: enrolled.root, dial }, signal);
+    } catch (error) {
+      if (!(error instanceof Revoked)) throw error;
+      await openCache(folder).wipe();
+      const revoked = { at: new Date().toISOString(), reason: error.message };
+      await writeIdentity(folder, { ...enrolled, revoked });
+      throw new Failed(
+        `the hub has revoked this probe (${error.message}): it checks nothing any more and its assignments are wiped. To enroll anew, empty ${folder.path} and give a new token`,
+      );
+    } finally {
+      await link.close();
+    }
+  } finally {
+    await folder.release();
+  }
+}
+
+interface Own {
+  readonly folder: DataFolder;
+  readonly identity: Identity;
+  readonly link: HubLink;
+  readonly root: string;
+  readonly dial: string;
+}
+
+/** Everything that runs, from the first lease to the last result. */
+async function watchOver(
+  config: ProbeConfig,
+  parts: ProbeParts,
+  { folder, identity, link, root, dial }: Own,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log, metrics = noMetrics } = parts;
+  const { probeId, region, hub } = identity;
+  const steady = createSteadyClock();
+  const instant = (): Instant => ({ steadyUs: steady.nowUs(), wallMs: Date.now() });
+  const cache = openCache(folder);
+  const keyRing = await openKeyRing({ link, cache, hub, pinnedRoot: root });
+  const assignments = createAssignments({ probeId, regionId: region.id, link, cache, log });
+  const kept = await readKeptLease({ identity, keyRing, cache, assignments, instant, log, signal });
+  const clock = createHubClock(steady, kept?.hubNowUs ?? Date.now() * 1000);
+  const { nowUs } = clock;
+  const floorUs = floorOf(kept, await cache.takeStop(), nowUs());
+
+  const checker = parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
+  const outbox = await parts.openOutbox({ dir: folder.spool, identity, link, now: nowUs });
+  const noise = watchNoise();
+  const noiseUs = () => Math.max(noise.recentUs(), checker.noiseUs?.() ?? 0);
+  const schedule = createSchedule({ regionId: region.id, floorUs });
+  const mostAtOnce = mostAtOncePerWorker * config.workers;
+  const runner = createRunner({
+    probeId,
+    regionId: region.id,
+    checker,
+    nowUs,
+    noiseUs,
+    emit: spool,
+    log,
+    mostAtOnce,
+  });
+  const jobs = createJobs({ regionId: region.id, schedule, run: runner.run });
+
+  // A slot's way through the probe: due -> check -> result -> outbox.
+  function onDue(slot: DueSlot): void {
+    if (slot.missed) runner.skip(slot, 'probe.paused', 'the probe was paused when this slot was due');
+    else runner.run(slot);
+  }
+  function spool(result: Result, urgent: boolean): void {
+    metrics.observe(result);
+    outbox.add(result, urgent).catch((error: unknown) => log.error({ err: error }, 'a result was not kept'));
+  }
+
+  const ticker = startTicker({ schedule, steady, nowUs, onDue });
+  const onLease = (claims: LeaseClaims) => {
+    const { durable, kafka, lingerMs } = claims;
+    outbox.obey({ leaseVersion: claims.version, lingerMs, durable, kafka });
+    jobs.take(claims.jobs);
+  };
+  const leases = createLeaseLoop({
+    identity,
+    link,
+    keyRing,
+    cache,
+    assignments,
+    clock,
+    instant,
+    log,
+    onLease,
+    onShards(shards) {
+      schedule.put(shards, nowUs());
+      ticker.rearm();
+    },
+    report() {
+      const { dropped, streams, spoolBytes } = outbox.status();
+      return {
+        capacity: config.capacity,
+        noise: Math.max(noise.minuteUs(), checker.noiseUs?.() ?? 0),
+        dropped,
+        streams: streams.slice(0, 64),
+        spoolBytes,
+        version,
+        runtime: runtime(),
+      };
+    },
+  });
+  metrics.watch({ schedule, runner, outbox, leases, noiseUs, nowUs });
+
+  try {
+    log.info({ probe: probeId, region: region.name, hub, version }, 'the probe runs');
+    await leases.run(kept, signal);
+  } finally {
+    ticker.stop();
+    const stoppedUs = nowUs();
+    await runner.drain(AbortSignal.timeout(drainMs));
+    await outbox.stop(AbortSignal.timeout(deliverMs));
+    await cache
+      .writeStop(stoppedUs)
+      .catch((error: unknown) => log.warn({ err: error }, 'slots of the pause are not made up for'));
+    await checker.close();
+    noise.stop();
+    log.info('the probe has stopped');
+  }
+}
+
+/** A restart is no reason to miss a slot, as long as nobody else will have taken the shards. */
+const longestRestartUs = 15_000_000;
+
+/** Slots up to here may have been run by an earlier process. */
+function floorOf(kept: Kept | null, stoppedUs: number | null, nowUs: number): number {
+  if (!kept) return 0;
+  const restart = stoppedUs !== null && stoppedUs <= nowUs && nowUs - stoppedUs <= longestRestartUs;
+  return restart ? stoppedUs : Math.max(nowUs, kept.claims.now);
+}
