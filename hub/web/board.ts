@@ -42,6 +42,8 @@ export interface Board {
   regions(): readonly PageRegion[];
   latest(endpointId: number, regionId: number): LatestResult | undefined;
   probes(): readonly ProbePresenceRow[];
+  /** Reads the probes now, unless that was a moment ago: they are read less often than results. */
+  refreshProbes(): Promise<void>;
   /** Sparks of these endpoints, read where they are not held yet or have holes. */
   sparks(endpoints: readonly PageEndpoint[]): Promise<ReadonlyMap<number, Spark>>;
   spark(endpointId: number): Spark | undefined;
@@ -129,16 +131,18 @@ export function startBoard(options: BoardOptions): Board {
     return true;
   }
 
+  async function readProbes(at: number): Promise<void> {
+    probes = await listProbePresence(db, maxProbes);
+    presenceAt = at;
+  }
+
   async function read(): Promise<void> {
     const began = performance.now();
     const nextHorizon = await readHorizon(db);
     const rows = await listLatestResults(db, horizon);
-    if (began - presenceAt >= presenceEveryMs) {
-      probes = await listProbePresence(db, maxProbes);
-      presenceAt = began;
-    }
     const known = registry.regions();
     let cast = castDirty || known.length !== regions.length;
+    if (cast || began - presenceAt >= presenceEveryMs) await readProbes(began);
     if (castDirty) recast();
     if (cast) regions = inRegionOrder(known);
     const first = horizon === null;
@@ -170,7 +174,13 @@ export function startBoard(options: BoardOptions): Board {
   /** A read a second, and never more than a tenth of the time: a million pairs take longer. */
   async function follow(): Promise<void> {
     while (listeners.size > 0 && !stopping.signal.aborted) {
-      await refresh().catch((error: Error) => log.warn({ err: error }, 'the live page cannot read results'));
+      try {
+        await refresh();
+      } catch (error) {
+        log.warn({ err: error }, 'the live page cannot read results');
+        // Whoever watches is to hear that, too.
+        for (const listener of listeners) listener({ version, changed: new Map(), cast: false });
+      }
       const pause = Math.max(everyMs, tookMs * 10);
       await wait(pause, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
@@ -184,6 +194,10 @@ export function startBoard(options: BoardOptions): Board {
     regions: () => regions,
     latest: (endpointId, regionId) => latest.get(endpointId)?.get(regionId),
     probes: () => probes,
+    async refreshProbes() {
+      const at = performance.now();
+      if (at - presenceAt >= everyMs) await readProbes(at);
+    },
     spark: (id) => sparks.get(id),
     async sparks(wanted) {
       const missing = wanted.filter(({ id }) => sparks.get(id)?.stale ?? true);

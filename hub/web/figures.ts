@@ -23,6 +23,11 @@ export function span(seconds: number): string {
   return `${Math.floor(whole / 86_400)} d`;
 }
 
+/** The same where there is little room: `4s`, `12m`, `3h`, `2d`. */
+export function shortSpan(seconds: number): string {
+  return span(seconds).replace(/ (\w)\w*$/, '$1');
+}
+
 /** Epoch seconds as `14:32:06 UTC`. */
 export function clockTime(at: number): string {
   return `${new Date(at * 1000).toISOString().slice(11, 19)} UTC`;

@@ -1,4 +1,4 @@
-import { clockTime, dayTime, few, span } from './figures.ts';
+import { clockTime, dayTime, few, shortSpan, span } from './figures.ts';
 import { Mark, SparkLine, Views } from './marks.tsx';
 import type { PageRegion, Row } from './row.ts';
 import type { Group } from './selection.ts';
@@ -124,9 +124,21 @@ const MatrixRow = (props: { row: Row; regions: readonly PageRegion[]; spark: Spa
   );
 };
 
+interface AgeProps {
+  readonly at: number | null;
+  readonly now: number;
+  readonly short?: boolean;
+}
+
 /** The browser counts on from `data-at`. */
-export const Age = ({ at, now }: { at: number | null; now: number }) =>
-  at === null ? <span>never</span> : <span data-at={Math.floor(at)}>{span(now - at)}</span>;
+export const Age = ({ at, now, short = false }: AgeProps) =>
+  at === null ? (
+    <span>never</span>
+  ) : (
+    <span data-at={Math.floor(at)} data-short={short ? '' : undefined}>
+      {short ? shortSpan(now - at) : span(now - at)}
+    </span>
+  );
 
 /** Where up its figure, where not its mark and a word; how old it is beside it. */
 export const Cell = ({ view, region, now }: { view: View; region: string; now: number }) => {
@@ -153,7 +165,7 @@ export const Cell = ({ view, region, now }: { view: View; region: string; now: n
       </span>
       {at !== null && (
         <small class="old">
-          <Age at={at} now={now} />
+          <Age at={at} now={now} short />
         </small>
       )}
     </td>

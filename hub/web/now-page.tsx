@@ -69,10 +69,11 @@ function headline(rows: readonly Row[], counts: Readonly<Record<ViewState, numbe
   if (rows.length === 0) return 'Nothing is checked yet.';
   if (rows.every(({ at }) => at === null)) return 'Nothing has been seen yet.';
   const down = rows.filter(({ state }) => state === 'down');
-  const whole = down.filter(({ word }) => word === 'down').length;
+  const whole = down.filter(({ agreed }) => agreed).length;
   const parts = down.length - whole;
   const sentences = [
-    whole > 0 && `${number(whole)} ${whole === 1 ? 'endpoint is' : 'endpoints are'} down from every region.`,
+    whole > 0 &&
+      `${number(whole)} ${whole === 1 ? 'endpoint is' : 'endpoints are'} down from every region that sees ${whole === 1 ? 'it' : 'them'}.`,
     parts > 0 && `${number(parts)} ${parts === 1 ? 'is' : 'are'} down from some regions and not from others.`,
     down.length === 0 &&
       counts.degraded > 0 &&

@@ -138,6 +138,7 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
     if (!operator) return toSignIn(context);
     requireScope(context, 'read');
     await board.refresh();
+    await board.refreshProbes();
     const regions = regionsFor(board, operator);
     const at = seconds();
     const health = healthOf(board, bus.status(), at, regions);

@@ -68,18 +68,16 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
                   <th scope="col" class="num">
                     Spool
                   </th>
-                  <th scope="col" class="num c-x">
+                  <th scope="col" class="num">
                     Capacity
                   </th>
-                  <th scope="col" class="num c-x">
+                  <th scope="col" class="num">
                     Noise
                   </th>
                   <th scope="col" class="num">
                     Dropped
                   </th>
-                  <th scope="col" class="c-x">
-                    Version
-                  </th>
+                  <th scope="col">Version</th>
                   {admin && (
                     <th scope="col">
                       <span class="vh">Actions</span>
@@ -136,38 +134,48 @@ export const ProbeRow = (props: { probe: ProbePresenceRow; region: string; admin
       <th scope="row" class="name">
         <bdi>{probe.name}</bdi> <span class="faint">#{probe.id}</span>
       </th>
-      <td>{props.region}</td>
+      <td data-label="Region">{props.region}</td>
       <td>
         <span class={`seen ${state}`}>
           <Mark state={state} />
           {word}
         </span>
       </td>
-      <td class="num">
+      <td class="num" data-label="Lease asked">
         <Age at={probe.seenAt} now={now} />
       </td>
-      <td class="num">
+      <td class="num" data-label="Lease ends">
         {ends === null ? '' : ends < now ? 'over' : ends - now < 43_200 ? clockTime(ends) : dayTime(ends)}
       </td>
-      <td class="num">{probe.spoolBytes === null ? '' : bytes(probe.spoolBytes)}</td>
-      <td class="num c-x">{probe.capacity === null ? '' : `${whole(probe.capacity)}/s`}</td>
-      <td class="num c-x">{probe.noiseUs === null ? '' : withUnit(probe.noiseUs)}</td>
-      <td class="num">
+      <td class="num" data-label="Spool">
+        {probe.spoolBytes === null ? '' : bytes(probe.spoolBytes)}
+      </td>
+      <td class="num" data-label="Capacity">
+        {probe.capacity === null ? '' : `${whole(probe.capacity)}/s`}
+      </td>
+      <td class="num" data-label="Noise">
+        {probe.noiseUs === null ? '' : withUnit(probe.noiseUs)}
+      </td>
+      <td class="num" data-label="Dropped">
         {probe.dropped === null ? '' : probe.dropped > 0 ? <b>{whole(probe.dropped)}</b> : '0'}
       </td>
-      <td class="c-x dim">{[probe.version, probe.runtime].filter(Boolean).join(', ')}</td>
+      <td class="dim" data-label="Version">
+        {[probe.version, probe.runtime].filter(Boolean).join(', ')}
+      </td>
       {props.admin && (
-        <td class="acts">
-          {probe.status === 'pending' && (
-            <button type="button" class="btn first" data-act="approve" disabled>
-              Approve<span class="vh"> {probe.name}</span>
-            </button>
-          )}
-          {probe.status !== 'revoked' && (
-            <button type="button" class="btn stop" data-act="revoke" disabled>
-              Revoke<span class="vh"> {probe.name}</span>
-            </button>
-          )}
+        <td class="c-acts">
+          <div class="acts">
+            {probe.status === 'pending' && (
+              <button type="button" class="btn first" data-act="approve" disabled>
+                Approve<span class="vh"> {probe.name}</span>
+              </button>
+            )}
+            {probe.status !== 'revoked' && (
+              <button type="button" class="btn" data-act="revoke" disabled>
+                Revoke<span class="vh"> {probe.name}</span>
+              </button>
+            )}
+          </div>
         </td>
       )}
     </tr>

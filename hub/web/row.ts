@@ -29,6 +29,8 @@ export interface Row {
   /** The worst of its views; unknown only where nobody sees it. No verdict: nobody has judged. */
   readonly state: ViewState;
   readonly word: string;
+  /** All that see it agree. */
+  readonly agreed: boolean;
   /** What is wrong, as a sentence a failure; empty for a quiet row. */
   readonly why: readonly { readonly text: string; readonly code: string | null }[];
   /** The newest of its results, epoch seconds. */
@@ -49,17 +51,18 @@ export function rowOf(endpoint: PageEndpoint, views: readonly View[], regions: r
     endpoint,
     views,
     state,
-    word: wordOf(state, of(state), seen, checked),
+    word: wordOf(state, of(state), checked),
+    agreed: of(state) === (state === 'unknown' ? checked : seen),
     why: whyOf(state, views, regions, seen),
     at,
   };
 }
 
-function wordOf(state: ViewState, count: number, seen: number, checked: number): string {
+/** `down` where all say so, `down from 2 of 6` where not: what was not seen counts for nobody. */
+function wordOf(state: ViewState, count: number, checked: number): string {
   if (state === 'off') return 'not checked';
   if (state === 'unknown') return 'no view';
-  if (state === 'up') return seen === checked ? 'up' : `up, ${few(checked - seen, 'region')} without a view`;
-  return count === seen && seen === checked ? state : `${state} from ${count} of ${seen}`;
+  return count === checked ? state : `${state} from ${count} of ${checked}`;
 }
 
 function whyOf(

@@ -42,7 +42,15 @@ export interface SparkPaths {
 const axisY = 19.5;
 
 /** The line is the median of the regions that saw it up or degraded; a bar is as deep as the share that saw it down. */
-export function sparkPaths(spark: Spark, lastSlot: number, sees: (regionId: number) => boolean): SparkPaths {
+export function sparkPaths(
+  spark: Spark,
+  runningSlot: number,
+  sees: (regionId: number) => boolean,
+): SparkPaths {
+  const size = (slot: number) => spark.slots.get(slot)?.size ?? 0;
+  // Regions come one after the other: half a slot would draw the slow ones, or the fast ones, alone.
+  const whole = size(runningSlot) > 0 && size(runningSlot) >= size(runningSlot - 1);
+  const lastSlot = whole ? runningSlot : runningSlot - 1;
   const points = Array.from({ length: sparkSlots }, (_, index) =>
     pointOf(spark.slots.get(lastSlot - sparkSlots + 1 + index), sees),
   );
@@ -60,8 +68,8 @@ export function sparkPaths(spark: Spark, lastSlot: number, sees: (regionId: numb
       line += `${pen ? 'L' : 'M'}${x} ${y(us)}${pen || points[x + 1]?.us != null ? '' : 'h.6'}`;
     pen = us !== null;
     if (down > 0) bad += `M${x} 20h1v${Math.round((1.5 + 2.5 * (down / seen)) * 10) / 10}h-1z`;
-    // Before the first there was nothing to see; the slot that runs now may still come.
-    if (seen === 0 && first >= 0 && x > first && x < sparkSlots - 2) gap += `M${x}.1 ${axisY}h.6`;
+    // Before the first there was nothing to see; the newest slot may still come.
+    if (seen === 0 && first >= 0 && x > first && x < sparkSlots - 1) gap += `M${x}.1 ${axisY}h.6`;
   }
   return { line, bad, gap, label: labelOf(points, totals) };
 }

@@ -1,4 +1,4 @@
-import { clockTime, span } from '../figures.ts';
+import { clockTime, shortSpan, span } from '../figures.ts';
 
 /** What the hub's clock is ahead of this one, seconds. */
 let ahead = 0;
@@ -19,7 +19,8 @@ export function countAges(): void {
     const now = hubNow();
     if (clock) clock.textContent = clockTime(now);
     for (const age of document.querySelectorAll<HTMLElement>('[data-at]')) {
-      const text = span(now - Number(age.dataset.at));
+      const old = now - Number(age.dataset.at);
+      const text = age.dataset.short === undefined ? span(old) : shortSpan(old);
       if (age.textContent !== text) age.textContent = text;
     }
   };

@@ -23,6 +23,7 @@ function enable(): void {
 
 function unsure(button: HTMLElement): void {
   delete button.dataset.sure;
+  button.classList.remove('stop');
   if (button.firstChild) button.firstChild.textContent = 'Revoke';
 }
 
@@ -33,6 +34,7 @@ async function act(button: HTMLButtonElement): Promise<void> {
   if (button.getAttribute('aria-busy') === 'true') return;
   if (what === 'revoke' && !button.dataset.sure) {
     button.dataset.sure = 'asked';
+    button.classList.add('stop');
     if (button.firstChild) button.firstChild.textContent = 'Revoke for good';
     return;
   }
