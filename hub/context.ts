@@ -1,8 +1,10 @@
 import type { Logger } from 'pino';
+import type { Registry as MetricsRegistry } from 'prom-client';
 import type { HubConfig } from './config.ts';
 import type { Bus } from './ingest/bus.ts';
 import type { Changes } from './store/changes.ts';
 import type { Database } from './store/database.ts';
+import type { Catalog } from './trust/catalog.ts';
 import type { HubKeys } from './trust/keys.ts';
 import type { Registry } from './trust/registry.ts';
 
@@ -15,9 +17,12 @@ export interface HubContext {
   readonly log: Logger;
   readonly db: Database;
   readonly keys: HubKeys;
+  readonly catalog: Catalog;
   readonly registry: Registry;
   readonly changes: Changes;
   readonly bus: Bus;
+  /** What /metrics shows. */
+  readonly metrics: MetricsRegistry;
   readonly now: Clock;
   /** Aborted when the hub stops. */
   readonly stopping: AbortSignal;

@@ -7,12 +7,14 @@ import { Problem } from '../problem.ts';
 import type { Database } from '../store/database.ts';
 import { createTokenVerifier } from '../trust/api-tokens.ts';
 import { createSessions } from '../trust/sessions.ts';
+import { docsRoutes } from '../web/docs-page.tsx';
 import { authenticate } from './authenticate.ts';
 import { clientFinder } from './client-address.ts';
 import { sameOriginGuard } from './guard.ts';
 import { type Health, healthRoutes } from './health.ts';
 import { knownHosts } from './known-hosts.ts';
 import { metricsRoutes } from './metrics.ts';
+import { openApiDocument, openApiRoutes } from './openapi.ts';
 import { type ApiEnv, apiRouter } from './operator.ts';
 import { problemOf, problemResponse, unserved } from './problem-answers.ts';
 import { createRequestMetrics } from './request-metrics.ts';
@@ -22,17 +24,22 @@ import { sessionRoutes } from './session.ts';
 
 export interface AppOptions {
   readonly config: Pick<HubConfig, 'publicUrl' | 'hosts' | 'listen' | 'trustedProxies'>;
+  /** This Parallax's own. */
+  readonly version: string;
   readonly log: Logger;
   readonly db: Database;
   readonly metrics: MetricsRegistry;
   readonly health: Health;
   /** Epoch milliseconds. */
   readonly clockMs: () => number;
-  /** What probes call: they prove who they are by themselves. */
-  readonly probes: readonly Hono[];
-  /** The operator API, whose routes describe themselves. */
-  readonly operators: readonly ReturnType<typeof apiRouter>[];
-  readonly pages: readonly Hono<ApiEnv>[];
+  /** Without them this replica answers for its health alone. */
+  readonly routes?: {
+    /** What probes call: they prove who they are by themselves. */
+    readonly probes: Hono<ApiEnv>;
+    /** The operator API, whose routes describe themselves. */
+    readonly operators: readonly ReturnType<typeof apiRouter>[];
+    readonly pages: readonly Hono<ApiEnv>[];
+  };
 }
 
 const KiB = 1024;
@@ -48,7 +55,7 @@ const mostElsewhere = 64 * KiB;
 
 /** Everything the hub serves. What comes first is asked of every request: who, under which name, how much, from where. */
 export function createApp(options: AppOptions): Hono<ApiEnv> {
-  const { config, log, db, metrics, health, clockMs, probes, operators, pages } = options;
+  const { config, version, log, db, metrics, health, clockMs, routes } = options;
   const { publicUrl } = config;
   const app = new Hono<ApiEnv>();
   const requireKnownHost = knownHosts({ ...config, listenHost: config.listen.host });
@@ -69,15 +76,19 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     const limit = limits.find(([path]) => path.test(context.req.path))?.[1] ?? limitElsewhere;
     return limit(context, next);
   });
-  for (const routes of probes) app.route('/', routes);
+  if (routes) app.route('/', routes.probes);
   app.use(authenticate(createTokenVerifier(db, clockMs), sessions));
   app.use(sameOriginGuard(publicUrl));
   app.route('/', sessionRoutes(db, sessions));
   app.route('/', metricsRoutes(metrics));
+  if (!routes) return app;
   const api = apiRouter();
-  for (const routes of operators) api.route('/', routes);
+  for (const operator of routes.operators) api.route('/', operator);
   app.route('/', api);
-  for (const routes of pages) app.route('/', routes);
+  const document = openApiDocument(api, publicUrl, version);
+  app.route('/', openApiRoutes(document));
+  app.route('/', docsRoutes(document));
+  for (const pages of routes.pages) app.route('/', pages);
   return app;
 }
 

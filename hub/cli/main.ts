@@ -3,6 +3,7 @@ import { type CliContext, runCommandLine, UsageError } from '../../shared/comman
 import { benchCommand } from './bench.ts';
 import { demoCommand } from './demo.ts';
 import { enrollCommand } from './enroll.ts';
+import { hubCommand } from './hub.ts';
 import { keysCommand } from './keys.ts';
 import { probesCommand } from './probes.ts';
 import { upCommand } from './up.ts';
@@ -14,6 +15,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   probes: probesCommand,
   keys: keysCommand,
   enroll: enrollCommand,
+  hub: hubCommand,
   up: upCommand,
 };
 

@@ -1,0 +1,26 @@
+import { Hono } from 'hono';
+import { kafkaTokenRoutes } from './api/kafka-token.ts';
+import type { ApiEnv } from './api/operator.ts';
+import { probeEnrollRoutes } from './api/probe-enroll.ts';
+import { bringNonce } from './api/probe-nonce.ts';
+import { relayRoutes } from './api/results-relay.ts';
+import { wellKnownRoutes } from './api/well-known.ts';
+import type { HubContext } from './context.ts';
+import { createEnroller } from './trust/enroll.ts';
+import { createProver } from './trust/prove-request.ts';
+import type { TrustMetrics } from './trust/trust-metrics.ts';
+
+/** What probes call: each request proves by itself who sends it. */
+export function probeRoutes(context: HubContext, trust: TrustMetrics): Hono<ApiEnv> {
+  const { config, db, keys, registry, bus, log, now } = context;
+  const { publicUrl, kafka } = config;
+  const prover = createProver({ keys, registry, publicUrl, now });
+  const enroller = createEnroller({ db, keys, registry, publicUrl, now, log, metrics: trust });
+  const app = new Hono<ApiEnv>();
+  app.use('/v1/*', bringNonce(prover));
+  app.route('/', wellKnownRoutes({ keys }));
+  app.route('/', probeEnrollRoutes({ prover, enroller }));
+  app.route('/', kafkaTokenRoutes({ prover, keys, publicUrl, kafka, now }));
+  app.route('/', relayRoutes({ bus, prove: (request, body) => prover.prove(request, body) }));
+  return app;
+}
