@@ -30,7 +30,7 @@ import { noMetrics, type ProbeMetrics } from './watch/metrics.ts';
 export interface ProbeParts {
   readonly log: Logger;
   /** `hubOrigins` are never a target. */
-  readonly makeChecker: (hubOrigins: readonly string[]) => Checker & { readonly noiseUs?: () => number };
+  readonly makeChecker: (hubOrigins: readonly string[]) => Promise<Checker & { noiseUs?(): number }>;
   readonly openOutbox: (own: OutboxParts) => Promise<Outbox>;
   readonly metrics?: ProbeMetrics;
 }
@@ -102,8 +102,8 @@ async function watchOver(
   const { nowUs } = clock;
   const floorUs = floorOf(kept, await cache.takeStop(), nowUs());
 
-  const checker = parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
   const outbox = await parts.openOutbox({ dir: folder.spool, identity, link, now: nowUs });
+  const checker = await parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
   const noise = watchNoise();
   const noiseUs = () => Math.max(noise.recentUs(), checker.noiseUs?.() ?? 0);
   const schedule = createSchedule({ regionId: region.id, floorUs });

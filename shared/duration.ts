@@ -38,11 +38,20 @@ export function duration(least: string, most: string) {
   });
 }
 
-const unitBytes = { B: 1, kB: 1000, KB: 1000, MB: 1_000_000, KiB: 1024, MiB: 1_048_576 } as const;
+const unitBytes = {
+  B: 1,
+  kB: 1000,
+  KB: 1000,
+  MB: 1_000_000,
+  GB: 1_000_000_000,
+  KiB: 1024,
+  MiB: 1_048_576,
+  GiB: 1_073_741_824,
+} as const;
 
 /** Bytes of '64KiB', '1MiB', '500kB', '100B'; null where the text is none. */
 export function parseBytes(text: string): number | null {
-  const match = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|KiB|MiB)$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)$/.exec(text.trim());
   if (!match) return null;
   const bytes = Number(match[1]) * unitBytes[match[2] as keyof typeof unitBytes];
   return Number.isSafeInteger(bytes) ? bytes : null;

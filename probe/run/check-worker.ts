@@ -1,0 +1,68 @@
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
+import type { Assignment } from '../../shared/assignment.ts';
+import type { Observation } from '../../shared/result.ts';
+import { type CheckerTerms, makeChecker } from './make-checker.ts';
+import { watchNoise } from './noise.ts';
+
+/** To a thread that checks. An assignment travels once; after that its endpoint's id stands for it. */
+export type ToWorker =
+  | { readonly check: number; readonly endpointId: number; readonly assignment: Assignment | null }
+  | { readonly cut: number };
+
+export type FromWorker =
+  | { readonly done: number; readonly observation: Observation }
+  | { readonly failed: number; readonly why: string }
+  | { readonly noiseUs: number };
+
+interface CheckWorkerData {
+  readonly role: 'check';
+  readonly terms: CheckerTerms;
+}
+
+const role = 'check';
+const noiseEveryMs = 1000;
+
+/** A thread of this very file: of the probe's bundle, where everything is one. */
+export function startCheckWorker(terms: CheckerTerms): Worker {
+  return new Worker(new URL(import.meta.url), {
+    workerData: { role, terms } satisfies CheckWorkerData,
+    // Unbounded, a saturated thread's young generation grows past 200 MB for no gain (measured).
+    resourceLimits: { maxYoungGenerationSizeMb: 32 },
+  });
+}
+
+async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<void> {
+  const say = (message: FromWorker) => port.postMessage(message);
+  const assignments = new Map<number, Assignment>();
+  const running = new Map<number, AbortController>();
+  const noise = watchNoise();
+  setInterval(() => say({ noiseUs: noise.recentUs() }), noiseEveryMs).unref();
+  const checker = makeChecker(terms);
+
+  async function check(id: number, assignment: Assignment): Promise<void> {
+    const cut = new AbortController();
+    running.set(id, cut);
+    try {
+      say({ done: id, observation: await (await checker).check(assignment, cut.signal) });
+    } catch (error) {
+      say({ failed: id, why: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    } finally {
+      running.delete(id);
+    }
+  }
+
+  port.on('message', (message: ToWorker) => {
+    if ('cut' in message) {
+      running.get(message.cut)?.abort();
+      return;
+    }
+    const { endpointId, assignment } = message;
+    if (assignment) assignments.set(endpointId, assignment);
+    const known = assignments.get(endpointId);
+    if (known) void check(message.check, known);
+    else say({ failed: message.check, why: `endpoint ${endpointId} was never told to this thread` });
+  });
+}
+
+const given = workerData as CheckWorkerData | null;
+if (!isMainThread && parentPort && given?.role === role) void runCheckWorker(parentPort, given.terms);

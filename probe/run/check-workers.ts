@@ -1,0 +1,98 @@
+import type { Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import type { Assignment } from '../../shared/assignment.ts';
+import type { Observation } from '../../shared/result.ts';
+import type { Checker } from '../checks/check.ts';
+import { type FromWorker, startCheckWorker, type ToWorker } from './check-worker.ts';
+import type { CheckerTerms } from './make-checker.ts';
+
+interface Pending {
+  readonly done: (observation: Observation) => void;
+  readonly failed: (error: Error) => void;
+}
+
+interface Lane {
+  /** Null while it is dead. */
+  worker: Worker | null;
+  /** The assignments that its thread knows, by endpoint. */
+  readonly told: Map<number, Assignment>;
+  readonly pending: Map<number, Pending>;
+  noiseUs: number;
+}
+
+/** A thread that died is started again, though not in a circle. */
+const restartMs = 1000;
+const deadThread = 'the thread of this check has died';
+
+/**
+ * Checks on `count` threads, each with a checker of its own, so that a probe uses as many cores; an endpoint stays with
+ * its thread. Scheduling and spooling stay here, out of the measured loops.
+ */
+export function startCheckWorkers(
+  count: number,
+  terms: CheckerTerms,
+  log: Logger,
+): Checker & { noiseUs(): number } {
+  let closing = false;
+  let lastId = 0;
+  const lanes = Array.from({ length: count }, (): Lane => {
+    const lane: Lane = { worker: null, told: new Map(), pending: new Map(), noiseUs: 0 };
+    open(lane);
+    return lane;
+  });
+
+  function open(lane: Lane): void {
+    const worker = startCheckWorker(terms);
+    lane.worker = worker;
+    lane.told.clear();
+    worker.on('message', (message: FromWorker) => {
+      if ('noiseUs' in message) lane.noiseUs = message.noiseUs;
+      else if ('done' in message) settle(lane, message.done)?.done(message.observation);
+      else settle(lane, message.failed)?.failed(new Error(message.why));
+    });
+    worker.on('error', (error) => log.error({ err: error }, 'a thread that checks has died'));
+    worker.once('exit', () => {
+      for (const { failed } of lane.pending.values()) failed(new Error(deadThread));
+      lane.pending.clear();
+      lane.worker = null;
+      lane.noiseUs = 0;
+      if (!closing) setTimeout(() => closing || open(lane), restartMs);
+    });
+  }
+
+  function settle(lane: Lane, id: number): Pending | undefined {
+    const pending = lane.pending.get(id);
+    lane.pending.delete(id);
+    return pending;
+  }
+
+  return {
+    check(assignment, signal) {
+      const lane = lanes[assignment.id % count];
+      if (!lane?.worker) return Promise.reject(new Error(deadThread));
+      lastId += 1;
+      const id = lastId;
+      const send = (message: ToWorker) => lane.worker?.postMessage(message);
+      return new Promise((done, failed) => {
+        const cut = () => send({ cut: id });
+        const pending: Pending = {
+          done(observation) {
+            signal.removeEventListener('abort', cut);
+            done(observation);
+          },
+          failed,
+        };
+        lane.pending.set(id, pending);
+        signal.addEventListener('abort', cut, { once: true });
+        const isTold = lane.told.get(assignment.id) === assignment;
+        if (!isTold) lane.told.set(assignment.id, assignment);
+        send({ check: id, endpointId: assignment.id, assignment: isTold ? null : assignment });
+      });
+    },
+    noiseUs: () => Math.max(...lanes.map((lane) => lane.noiseUs)),
+    async close() {
+      closing = true;
+      await Promise.all(lanes.map(({ worker }) => worker?.terminate()));
+    },
+  };
+}

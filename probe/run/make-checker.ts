@@ -1,0 +1,20 @@
+import type { Checker } from '../checks/check.ts';
+import { createChecker } from '../checks/registry.ts';
+import { parseNetworkRule } from '../policy/network-rule.ts';
+import { createTargetPolicy } from '../policy/target-policy.ts';
+import { version } from '../version.ts';
+
+/** What a checker is made of, in a form that a worker thread can be given. */
+export interface CheckerTerms {
+  /** `CIDR[:port]`. */
+  readonly allowNetworks: readonly string[];
+  readonly allowProxy: boolean;
+  readonly hubOrigins: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export function makeChecker({ allowNetworks, allowProxy, hubOrigins, env }: CheckerTerms): Promise<Checker> {
+  const networks = allowNetworks.map(parseNetworkRule);
+  const policy = createTargetPolicy({ allowNetworks: networks, allowProxy, hubOrigins });
+  return createChecker({ policy, env, version });
+}
