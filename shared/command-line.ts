@@ -49,6 +49,11 @@ function quieten(command: Command, terminal: Terminal): void {
     getOutHelpWidth: () => terminal.columns ?? 100,
     getErrHelpWidth: () => terminal.columns ?? 100,
   });
+  for (const option of command.options) {
+    // Written as `--listen ADDRESS` or `--allow-network CIDR[:PORT]`; commander sees a value in <angle brackets> only.
+    option.required = / \S/.test(option.flags.replace(/^-\w, /, '')) && !/ \[[^\]]*\]$/.test(option.flags);
+    if (option.required) option.optional = false;
+  }
   command.showHelpAfterError(`(parallax ${command.name()} --help tells more)`);
   for (const sub of command.commands) quieten(sub, terminal);
 }

@@ -16,7 +16,7 @@ import { drawResult } from './waterfall.ts';
 interface CheckFlags {
   readonly spec?: string;
   readonly resolver?: string;
-  readonly allowNetwork: readonly NetworkRule[];
+  readonly allowNetwork?: readonly NetworkRule[];
   readonly timeout: string;
   readonly json?: true;
 }
@@ -33,8 +33,7 @@ export function checkCommand(context: CliContext): Command {
     .option(
       '--allow-network CIDR[:PORT]',
       'a private network that may be checked (repeatable)',
-      (text: string, before: readonly NetworkRule[]) => [...before, networkRule(text)],
-      [] as readonly NetworkRule[],
+      (text: string, before: readonly NetworkRule[] = []) => [...before, networkRule(text)],
     )
     .option('--timeout DURATION', 'how long a URL may take in all', '10s')
     .option('--json', 'one result a line, as JSON')
@@ -61,7 +60,11 @@ async function runChecks(context: CliContext, url: string | undefined, flags: Ch
   const endpoints =
     flags.spec === undefined ? [endpointOf(url ?? '', flags.timeout)] : await readSpec(context, flags.spec);
   const checker = await createChecker({
-    policy: createTargetPolicy({ allowNetworks: flags.allowNetwork, allowProxy: false, hubOrigins: [] }),
+    policy: createTargetPolicy({
+      allowNetworks: flags.allowNetwork ?? [],
+      allowProxy: false,
+      hubOrigins: [],
+    }),
     env,
     version,
     dnsServer: flags.resolver,
