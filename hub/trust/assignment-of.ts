@@ -1,0 +1,33 @@
+import * as z from 'zod';
+import type { EncodedShardDocument } from '../../shared/assignment.ts';
+import { type Endpoint, timeoutOf } from '../../shared/endpoint.ts';
+import { httpExpectSchema, httpRequestSchema } from '../../shared/endpoint-http.ts';
+import type { TrustedEndpoint } from './catalog.ts';
+
+export type EncodedAssignment = EncodedShardDocument['endpoints'][number];
+
+/** An endpoint as its probes receive it: without what only the hub decides by. `revealed`: with its secrets in clear. */
+export function assignmentOf(trusted: TrustedEndpoint, revealed: Endpoint): EncodedAssignment {
+  const { name, url, interval, replicas, retries, robots, request, expect } = revealed;
+  return {
+    id: trusted.id,
+    rev: trusted.rev,
+    name,
+    url,
+    intervalMs: interval,
+    timeoutMs: timeoutOf(revealed),
+    replicas,
+    retries: { count: retries.count, delayMs: retries.delay },
+    robots,
+    changedAt: trusted.changedAtUs,
+    request: z.encode(httpRequestSchema, request),
+    expect: z.encode(httpExpectSchema, expect),
+  };
+}
+
+/** Whether the region's probes shall check it. */
+export function isCheckedFrom({ endpoint, deleted }: TrustedEndpoint, regionName: string): boolean {
+  return (
+    !deleted && endpoint.enabled && (endpoint.regions.length === 0 || endpoint.regions.includes(regionName))
+  );
+}
