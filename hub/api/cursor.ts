@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import { Problem } from '../problem.ts';
 
 /** Where a list goes on, as clients carry it: opaque to them, and checked like anything else a stranger sends. */
-export function writeCursor(place: readonly number[]): string {
+export function writeCursor(place: readonly (number | string)[]): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url');
 }
 

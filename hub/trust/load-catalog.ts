@@ -71,6 +71,8 @@ export async function startCatalog(options: CatalogOptions): Promise<Catalog> {
     if (!trusted) {
       entries.delete(row.id);
       regions.forget(row.id);
+      // A deleted one can make nobody check anything.
+      if (row.deleted) untrusted.delete(row.id);
       return;
     }
     untrusted.delete(row.id);
@@ -84,7 +86,8 @@ export async function startCatalog(options: CatalogOptions): Promise<Catalog> {
     const told = untrusted.has(id);
     untrusted.add(id);
     if (!endpointRowHolds(keys.hmac, row)) {
-      if (!told) log.error({ endpoint: id, name }, 'an endpoint was not written by the hub: left out');
+      if (!told && !deleted)
+        log.error({ endpoint: id, name }, 'an endpoint was not written by the hub: left out');
       return null;
     }
     try {
