@@ -1,9 +1,7 @@
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
 import type { Registry as MetricsRegistry } from 'prom-client';
 import type { HubConfig } from '../config.ts';
-import { Problem } from '../problem.ts';
 import type { Database } from '../store/database.ts';
 import { createTokenVerifier } from '../trust/api-tokens.ts';
 import { createSessions } from '../trust/sessions.ts';
@@ -13,6 +11,7 @@ import { clientFinder } from './client-address.ts';
 import { sameOriginGuard } from './guard.ts';
 import { type Health, healthRoutes } from './health.ts';
 import { knownHosts } from './known-hosts.ts';
+import { limitBody } from './limit-body.ts';
 import { metricsRoutes } from './metrics.ts';
 import { openApiDocument, openApiRoutes } from './openapi.ts';
 import { type ApiEnv, apiRouter } from './operator.ts';
@@ -42,17 +41,6 @@ export interface AppOptions {
   };
 }
 
-const KiB = 1024;
-const MiB = 1024 * KiB;
-/** A whole file of endpoints is applied in one request. */
-const bodyLimits: readonly [path: RegExp, most: number][] = [
-  [/^\/api\/v1\/endpoints\/apply$/, 32 * MiB],
-  [/^\/api\//, 2 * MiB],
-  [/^\/v1\/results$/, MiB],
-  [/^\/session$/, 4 * KiB],
-];
-const mostElsewhere = 64 * KiB;
-
 /** Everything the hub serves. What comes first is asked of every request: who, under which name, how much, from where. */
 export function createApp(options: AppOptions): Hono<ApiEnv> {
   const { config, version, log, db, metrics, health, clockMs, routes } = options;
@@ -60,8 +48,6 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   const requireKnownHost = knownHosts({ ...config, listenHost: config.listen.host });
   const sessions = createSessions(db, clockMs);
-  const limits = bodyLimits.map(([path, most]) => [path, limitBody(most)] as const);
-  const limitElsewhere = limitBody(mostElsewhere);
 
   app.onError((error, context) => problemResponse(problemOf(error), context.get('requestId') ?? ''));
   app.notFound(unserved(app));
@@ -72,9 +58,9 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     requireKnownHost(context.req.header('host'), context.req.url, incomingOf(context)?.socket.localAddress);
     return next();
   });
-  app.use((context, next) => {
-    const limit = limits.find(([path]) => path.test(context.req.path))?.[1] ?? limitElsewhere;
-    return limit(context, next);
+  app.use(async (context, next) => {
+    await limitBody(context);
+    return next();
   });
   if (routes) app.route('/', routes.probes);
   app.use(authenticate(createTokenVerifier(db, clockMs), sessions));
@@ -90,13 +76,4 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   app.route('/', docsRoutes(document));
   for (const pages of routes.pages) app.route('/', pages);
   return app;
-}
-
-function limitBody(most: number) {
-  return bodyLimit({
-    maxSize: most,
-    onError() {
-      throw new Problem(413, 'request.too_large', `a request here has at most ${most} bytes`);
-    },
-  });
 }
