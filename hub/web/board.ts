@@ -15,13 +15,18 @@ import type { LatestResult } from './view.ts';
 export interface BoardOptions {
   readonly db: Database;
   readonly catalog: Pick<Catalog, 'all' | 'subscribe'>;
-  readonly registry: Pick<Registry, 'regions'>;
+  readonly registry: Pick<Registry, 'regions' | 'probeById'>;
   readonly changes: Pick<Changes, 'subscribe'>;
   readonly log: Pick<Logger, 'warn'>;
   /** Epoch microseconds. */
   readonly now: () => number;
   /** Least pause between two reads; a read that takes long makes it longer. Default 1000 ms. */
   readonly everyMs?: number;
+}
+
+/** As the table has it; `trusted` tells whether the hub itself wrote what decides in that row. */
+export interface PageProbe extends ProbePresenceRow {
+  readonly trusted: boolean;
 }
 
 /** What one read brought. */
@@ -41,8 +46,8 @@ export interface Board {
   endpoint(id: number): PageEndpoint | undefined;
   regions(): readonly PageRegion[];
   latest(endpointId: number, regionId: number): LatestResult | undefined;
-  probes(): readonly ProbePresenceRow[];
-  /** Reads the probes now, unless that was a moment ago: they are read less often than results. */
+  probes(): readonly PageProbe[];
+  /** Reads the probes now: for the pages of results they are read less often. */
   refreshProbes(): Promise<void>;
   /** Sparks of these endpoints, read where they are not held yet or have holes. */
   sparks(endpoints: readonly PageEndpoint[]): Promise<ReadonlyMap<number, Spark>>;
@@ -78,7 +83,7 @@ export function startBoard(options: BoardOptions): Board {
   let endpoints: PageEndpoint[] = [];
   let byId = new Map<number, PageEndpoint>();
   let regions: readonly PageRegion[] = [];
-  let probes: readonly ProbePresenceRow[] = [];
+  let probes: readonly PageProbe[] = [];
   let castDirty = true;
   let horizon: string | null = null;
   let version = 0;
@@ -131,9 +136,10 @@ export function startBoard(options: BoardOptions): Board {
     return true;
   }
 
-  async function readProbes(at: number): Promise<void> {
-    probes = await listProbePresence(db, maxProbes);
-    presenceAt = at;
+  async function readProbes(): Promise<void> {
+    presenceAt = performance.now();
+    const rows = await listProbePresence(db, maxProbes);
+    probes = rows.map((row) => ({ ...row, trusted: registry.probeById(row.id)?.status === row.status }));
   }
 
   async function read(): Promise<void> {
@@ -142,7 +148,7 @@ export function startBoard(options: BoardOptions): Board {
     const rows = await listLatestResults(db, horizon);
     const known = registry.regions();
     let cast = castDirty || known.length !== regions.length;
-    if (cast || began - presenceAt >= presenceEveryMs) await readProbes(began);
+    if (cast || began - presenceAt >= presenceEveryMs) await readProbes();
     if (castDirty) recast();
     if (cast) regions = inRegionOrder(known);
     const first = horizon === null;
@@ -194,10 +200,7 @@ export function startBoard(options: BoardOptions): Board {
     regions: () => regions,
     latest: (endpointId, regionId) => latest.get(endpointId)?.get(regionId),
     probes: () => probes,
-    async refreshProbes() {
-      const at = performance.now();
-      if (at - presenceAt >= everyMs) await readProbes(at);
-    },
+    refreshProbes: readProbes,
     spark: (id) => sparks.get(id),
     async sparks(wanted) {
       const missing = wanted.filter(({ id }) => sparks.get(id)?.stale ?? true);

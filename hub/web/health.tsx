@@ -33,7 +33,7 @@ export function healthOf(
   regions: readonly PageRegion[],
 ): HubHealth {
   const visible = new Set(regions.map(({ id }) => id));
-  const probes = board.probes().filter(({ regionId }) => visible.has(regionId));
+  const probes = board.probes().filter(({ regionId, trusted }) => trusted && visible.has(regionId));
   const active = probes.filter(({ status }) => status === 'active');
   const silent = regions.flatMap(({ id, name }) => {
     const of = active.filter(({ regionId }) => regionId === id);

@@ -1,4 +1,4 @@
-import type { ProbePresenceRow } from '../store/list-probe-presence.ts';
+import type { PageProbe } from './board.ts';
 import { bytes, clockTime, dayTime, few, whole, withUnit } from './figures.ts';
 import { isSeen } from './health.tsx';
 import { Mark } from './marks.tsx';
@@ -8,7 +8,7 @@ import type { PageRegion } from './row.ts';
 import type { ViewState } from './view.ts';
 
 export interface ProbesProps {
-  readonly probes: readonly ProbePresenceRow[];
+  readonly probes: readonly PageProbe[];
   readonly regions: readonly PageRegion[];
   /** May approve and revoke. */
   readonly admin: boolean;
@@ -104,12 +104,12 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
 };
 
 /** Whoever waits for an answer first, the revoked last. */
-function rank({ status }: ProbePresenceRow): number {
+function rank({ status }: PageProbe): number {
   return status === 'pending' ? 0 : status === 'active' ? 1 : 2;
 }
 
-function headline(probes: readonly ProbePresenceRow[], now: number): string {
-  const active = probes.filter(({ status }) => status === 'active');
+function headline(probes: readonly PageProbe[], now: number): string {
+  const active = probes.filter(({ status, trusted }) => status === 'active' && trusted);
   const pending = probes.filter(({ status }) => status === 'pending').length;
   const unseen = active.filter((probe) => !isSeen(probe, now)).length;
   const waits = pending > 0 ? ` ${few(pending, 'probe waits', 'probes wait')} for approval.` : '';
@@ -119,13 +119,15 @@ function headline(probes: readonly ProbePresenceRow[], now: number): string {
   return `${whole(unseen)} of ${few(active.length, 'active probe')} ${unseen === 1 ? 'is' : 'are'} not seen.${waits}`;
 }
 
-function stateOf(probe: ProbePresenceRow, now: number): { state: ViewState; word: string } {
+function stateOf(probe: PageProbe, now: number): { state: ViewState; word: string } {
+  // Somebody wrote to the database who has not the hub's key; or the hub has not read it again yet.
+  if (!probe.trusted) return { state: 'unknown', word: 'not trusted' };
   if (probe.status === 'revoked') return { state: 'off', word: 'revoked' };
   if (probe.status === 'pending') return { state: 'unknown', word: 'waits for approval' };
   return isSeen(probe, now) ? { state: 'up', word: 'active' } : { state: 'unknown', word: 'not seen' };
 }
 
-export const ProbeRow = (props: { probe: ProbePresenceRow; region: string; admin: boolean; now: number }) => {
+export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boolean; now: number }) => {
   const { probe, now } = props;
   const { state, word } = stateOf(probe, now);
   const ends = probe.leaseExpiresAt;

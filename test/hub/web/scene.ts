@@ -1,18 +1,30 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Hono } from 'hono';
 import { Registry as MetricsRegistry } from 'prom-client';
 import { bundleWeb } from '../../../deploy/web.mjs';
 import { createApp } from '../../../hub/api/app.ts';
-import type { apiRouter, Scope } from '../../../hub/api/operator.ts';
+import type { ApiEnv, Scope } from '../../../hub/api/operator.ts';
+import { probesApi } from '../../../hub/api/probes.ts';
 import { serve } from '../../../hub/api/serve.ts';
 import type { BusStatus } from '../../../hub/ingest/bus.ts';
 import { freePort } from '../../../hub/process/port.ts';
 import { tellChange } from '../../../hub/store/changes.ts';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
+import { ensureRegion } from '../../../hub/store/ensure-region.ts';
+import { insertProbe, nextProbeId } from '../../../hub/store/insert-probe.ts';
 import { insertResults, type ResultRow } from '../../../hub/store/insert-results.ts';
 import { startKeeper } from '../../../hub/store/keeper.ts';
 import { listenForChanges } from '../../../hub/store/listen-for-changes.ts';
+import type { ProbeRow } from '../../../hub/store/probe-row.ts';
 import { newestOfEach, upsertLatestResults } from '../../../hub/store/upsert-latest-results.ts';
 import type { Catalog, TrustedEndpoint } from '../../../hub/trust/catalog.ts';
+import { loadHubKeys } from '../../../hub/trust/load-keys.ts';
+import { startRegistry } from '../../../hub/trust/load-registry.ts';
+import { signProbeRow } from '../../../hub/trust/probe-rows.ts';
 import type { Region } from '../../../hub/trust/registry.ts';
 import { createSession } from '../../../hub/trust/sessions.ts';
 import { createSignInLink } from '../../../hub/trust/sign-in.ts';
@@ -20,6 +32,7 @@ import { type PagesOptions, pageRoutes } from '../../../hub/web/pages.tsx';
 import { type EndpointDocument, httpEndpointSchema } from '../../../shared/endpoint.ts';
 import { type FailureCode, failure, outcomeOf } from '../../../shared/failure.ts';
 import type { Result } from '../../../shared/result.ts';
+import { ed25519Thumbprint } from '../../../shared/signing.ts';
 import { testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
 
@@ -29,6 +42,7 @@ export interface PageScene {
   readonly bus: { status: BusStatus };
   /** Makes a region with this name and one active probe in it, seen now. */
   region(name: string): Promise<PageRegion>;
+  probe(region: string, status?: ProbeRow['status'], name?: string): Promise<number>;
   endpoint(document: EndpointDocument): number;
   remove(endpointId: number): void;
   /** Stores results as ingest does and tells the replicas. */
@@ -57,22 +71,34 @@ export interface Seen {
 }
 
 export async function pageScene(
-  options: Partial<Pick<PagesOptions, 'maxClients' | 'everyMs' | 'files'>> & {
-    readonly operators?: (db: Database) => readonly ReturnType<typeof apiRouter>[];
-  } = {},
+  options: Partial<Pick<PagesOptions, 'maxClients' | 'everyMs' | 'files'>> = {},
 ): Promise<PageScene> {
-  const { operators, ...pages } = options;
   const database = await testDatabase();
   const db = openDatabase({ url: database.url, maxConnections: 6 });
   const now = () => Date.now() * 1000;
   const keeper = await startKeeper({ db, log: quiet, now, policy: { width: 'day', retentionDays: 7 } });
   const catalog = memoryCatalog();
-  const regions: PageRegion[] = [];
   const bus = { status: { kind: 'direct', ready: true, reason: null, lag: null } as BusStatus };
   const changes = listenForChanges({ url: database.url, log: quiet });
   const stopping = new AbortController();
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
+  const keysDir = await mkdtemp(join(tmpdir(), 'parallax-pages-'));
+  const keys = await loadHubKeys({ dir: keysDir, publicUrl: url, now: Date.now });
+  const registry = await startRegistry({ db, keys, catalog, changes, log: quiet });
+  const probe = async (region: string, status: ProbeRow['status'] = 'active', name = `${region}-1`) => {
+    const { id: regionId } = await ensureRegion(db, region);
+    const id = await nextProbeId(db);
+    const publicKey = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x ?? '';
+    const thumbprint = ed25519Thumbprint(publicKey);
+    const enrollment = randomUUID();
+    await insertProbe(
+      db,
+      signProbeRow(keys.hmac, { id, name, regionId, region, publicKey, thumbprint, status, enrollment }),
+    );
+    await tellChange(db, 'probes');
+    return id;
+  };
   const app = createApp({
     config: { publicUrl: url, hosts: [], listen: { host: '127.0.0.1', port }, trustedProxies: [] },
     log: quiet,
@@ -81,22 +107,24 @@ export async function pageScene(
     health: async () => [],
     version: 'test',
     clockMs: Date.now,
-    probes: [],
-    operators: operators?.(db) ?? [],
-    pages: [
-      pageRoutes({
-        db,
-        catalog,
-        registry: { regions: () => regions },
-        changes,
-        log: quiet,
-        now,
-        bus: { status: () => bus.status },
-        stopping: stopping.signal,
-        files: await bundleWeb(),
-        ...pages,
-      }),
-    ],
+    routes: {
+      probes: new Hono<ApiEnv>(),
+      operators: [probesApi({ db, keys, registry })],
+      pages: [
+        pageRoutes({
+          db,
+          catalog,
+          registry,
+          changes,
+          log: quiet,
+          now,
+          bus: { status: () => bus.status },
+          stopping: stopping.signal,
+          files: await bundleWeb(),
+          ...options,
+        }),
+      ],
+    },
   });
   const server = await serve({
     app,
@@ -110,25 +138,18 @@ export async function pageScene(
     db,
     bus,
     async region(name) {
-      const { id } = await db.one<{ id: number }>('insert into regions (name) values ($1) returning id', [
-        name,
-      ]);
-      const probe = await db.one<{ id: number }>(
-        `insert into probes (region_id, name, public_key, thumbprint, status, enrollment, mac)
-         values ($1, $2, 'x', gen_random_uuid()::text, 'active', gen_random_uuid(), '') returning id`,
-        [id, `${name}-1`],
-      );
+      const { id } = await ensureRegion(db, name);
+      const probeId = await probe(name);
       await db.run(
         `insert into probe_presence (probe_id, seen_at, lease_version, lease_expires_at, manifest, capacity, noise_us,
            dropped, spool_bytes, version, runtime)
          values ($1, now(), 1, now() + interval '6 hours', '', 500, 800, 0, 12345, '0.1.0', 'node 24.21.0')`,
-        [probe.id],
+        [probeId],
       );
-      const region = { id, name, probeId: probe.id };
-      regions.push(region);
-      await tellChange(db, 'probes');
-      return region;
+      await registry.refresh();
+      return { id, name, probeId };
     },
+    probe,
     endpoint: (document) => catalog.add(httpEndpointSchema.parse(document)),
     remove: (id) => catalog.remove(id),
     async see(...seen) {
@@ -150,12 +171,14 @@ export async function pageScene(
     async end() {
       stopping.abort();
       await server.stop(2000);
+      registry.stop();
       await changes.stop();
       await keeper.stop();
       // Reads that the pages began end with the pool.
       await wait(50);
       await db.end();
       await database.drop();
+      await rm(keysDir, { recursive: true });
     },
   };
 }
@@ -179,11 +202,13 @@ function memoryCatalog() {
       tell(id);
       return id;
     },
+    regionsOf: () => 'all' as const,
+    refresh: async () => undefined,
     remove(id: number) {
       endpoints.delete(id);
       tell(id);
     },
-  } satisfies Pick<Catalog, 'all' | 'subscribe'> & Record<string, unknown>;
+  } satisfies Pick<Catalog, 'all' | 'subscribe' | 'regionsOf' | 'refresh'> & Record<string, unknown>;
 }
 
 function rowOf(seen: Seen, nowUs: number): ResultRow {
