@@ -45,21 +45,23 @@ export function createTargetPolicy(options: TargetPolicyOptions): TargetPolicy {
     if (port === 25) return `port 25 is checked only with --allow-network ${text}:25`;
     return null;
   };
+  const remember = (key: string, ask: () => string | null): string | null => {
+    let verdict = remembered.get(key);
+    if (verdict === undefined) {
+      verdict = ask();
+      if (remembered.size >= rememberedMost) remembered.clear();
+      remembered.set(key, verdict);
+    }
+    return verdict;
+  };
   return {
     allowProxy: options.allowProxy,
-    refuseAddress(address, port) {
-      const key = `${address} ${port}`;
-      let verdict = remembered.get(key);
-      if (verdict === undefined) {
-        verdict = decide(address, port);
-        if (remembered.size >= rememberedMost) remembered.clear();
-        remembered.set(key, verdict);
-      }
-      return verdict;
-    },
+    refuseAddress: (address, port) => remember(`a ${address} ${port}`, () => decide(address, port)),
     refuseHost(host, port) {
-      const name = bareHost(host);
-      return hubs.some((hub) => hub.port === port && hub.host === name) ? ownHub : null;
+      return remember(`h ${host} ${port}`, () => {
+        const name = bareHost(host);
+        return hubs.some((hub) => hub.port === port && hub.host === name) ? ownHub : null;
+      });
     },
   };
 }
