@@ -5,8 +5,36 @@ import { Failed } from '../../shared/command-line.ts';
 /** The operator API as the CLI speaks it. Throws Failed with what the hub said. */
 export interface HubClient {
   readonly origin: string;
-  get<T>(path: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<T>;
-  send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<T>;
+  get<T>(path: string, query?: Query): Promise<T>;
+  send<T>(
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    timeoutMs?: number,
+  ): Promise<T>;
+}
+
+/** A list is sent as the name repeated. */
+export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
+
+/** What the hub refused, in its words. */
+export class HubRefusal extends Failed {
+  readonly status: number;
+  readonly code: string | null;
+  readonly detail: string;
+  /** One entry a fault, where it listed them. */
+  readonly errors: readonly { readonly path?: string; readonly message: string }[];
+
+  constructor(
+    text: string,
+    { status, code = null, detail = text, errors = [] }: Partial<HubRefusal> & { status: number },
+  ) {
+    super(text);
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.errors = errors;
+  }
 }
 
 /** What `parallax up` leaves for the CLI beside it: `.parallax/operator.json`, 0600. */
@@ -29,7 +57,12 @@ export async function connectHub(
     ? { hub: env.PARALLAX_HUB ?? '', token: env.PARALLAX_TOKEN ?? '' }
     : await readOperator(join(env.PARALLAX_DATA ?? join(cwd, '.parallax'), operatorFile));
   const origin = hub.replace(/\/+$/, '');
-  const call = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
+  const call = async <T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    timeoutMs = requestTimeoutMs,
+  ): Promise<T> => {
     const answer = await fetch(`${origin}${path}`, {
       method,
       headers: {
@@ -37,19 +70,21 @@ export async function connectHub(
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     }).catch((error: Error) => {
       throw new Failed(`cannot reach the hub at ${origin}: ${reasonOf(error)}. Is it running?`);
     });
     const text = await answer.text();
-    if (!answer.ok) throw new Failed(problemText(answer.status, text, origin));
+    if (!answer.ok) throw refusal(answer.status, text, origin);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   };
   return {
     origin,
     get: (path, query = {}) => {
-      const given = Object.entries(query).filter(([, value]) => value !== undefined);
-      const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+      const given = Object.entries(query).flatMap(([name, value = []]) =>
+        [value].flat().map((one) => [name, String(one)]),
+      );
+      const search = new URLSearchParams(given).toString();
       return call('GET', search ? `${path}?${search}` : path);
     },
     send: call,
@@ -76,17 +111,14 @@ function reasonOf(error: Error): string {
 }
 
 /** An RFC 9457 problem document in words, with one line a fault where it lists them. */
-function problemText(status: number, text: string, origin: string): string {
+function refusal(status: number, text: string, origin: string): HubRefusal {
   try {
-    const { detail, code, errors } = JSON.parse(text) as {
-      detail?: string;
-      code?: string;
-      errors?: readonly { path?: string; message: string }[];
-    };
+    const { detail, code, errors } = JSON.parse(text) as Partial<HubRefusal>;
     if (!detail) throw new Error('not a problem document');
     const lines = (errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`);
-    return `${detail}${code ? ` (${code})` : ''}${lines.join('')}`;
+    const words = `${detail}${code ? ` (${code})` : ''}${lines.join('')}`;
+    return new HubRefusal(words, { status, detail, code: code ?? null, errors: errors ?? [] });
   } catch {
-    return `${origin} answered ${status}: is it a Parallax hub?`;
+    return new HubRefusal(`${origin} answered ${status}: is it a Parallax hub?`, { status });
   }
 }

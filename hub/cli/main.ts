@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { benchCommand } from './bench.ts';
 import { demoCommand } from './demo.ts';
+import { endpointsCommand } from './endpoints.ts';
 import { enrollCommand } from './enroll.ts';
 import { hubCommand } from './hub.ts';
 import { keysCommand } from './keys.ts';
@@ -11,6 +12,7 @@ import { upCommand } from './up.ts';
 /** A command a file: adding one is one line here and one in the front door. */
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   bench: benchCommand,
+  endpoints: endpointsCommand,
   demo: demoCommand,
   probes: probesCommand,
   keys: keysCommand,

@@ -1,11 +1,11 @@
-import type { HubClient } from './hub-client.ts';
+import type { HubClient, Query } from './hub-client.ts';
 
 /** All pages of a list that the API gives by cursor, as one. */
 export async function everyPage<Name extends string, Item>(
   hub: HubClient,
   path: string,
   name: Name,
-  query: Readonly<Record<string, string | undefined>> = {},
+  query: Query = {},
 ): Promise<Item[]> {
   const items: Item[] = [];
   let cursor: string | undefined;

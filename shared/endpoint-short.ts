@@ -1,0 +1,30 @@
+import * as z from 'zod';
+import { canonicalJson } from './assignment.ts';
+import { type EndpointDocument, protocolOfUrl, protocols } from './endpoint.ts';
+
+/** The document without what its defaults say anyway: the form that a person would have written. */
+export function shortDocument(document: EndpointDocument): EndpointDocument {
+  const { name, url } = document;
+  const known = protocols[protocolOfUrl(url) ?? ''];
+  if (!known) return document;
+  const bare = z.encode(known.schema, known.schema.parse({ name, url }));
+  return {
+    name,
+    url,
+    ...(without(document, { ...bare, name: null, url: null }) as object),
+  } as EndpointDocument;
+}
+
+function without(value: Readonly<Record<string, unknown>>, defaults: Readonly<Record<string, unknown>>) {
+  const left = Object.entries(value).flatMap(([key, inner]): [string, unknown][] => {
+    const fallback = Object.hasOwn(defaults, key) ? defaults[key] : undefined;
+    if (fallback === undefined) return [[key, inner]];
+    if (canonicalJson(inner) === canonicalJson(fallback)) return [];
+    return [[key, isRecord(inner) && isRecord(fallback) ? without(inner, fallback) : inner]];
+  });
+  return Object.fromEntries(left);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
