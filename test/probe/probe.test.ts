@@ -1,4 +1,3 @@
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type FakeHub, startFakeHub } from './fake-hub.ts';
