@@ -33,14 +33,13 @@ export function watchHub(registry: Registry, { db, bus }: { db: Database; bus: P
       this.set({ kind }, ready ? 1 : 0);
     },
   });
+  if (bus.status().kind === 'direct') return;
   new Gauge({
     name: 'parallax_bus_lag_messages',
-    help: 'Messages in the log that are not stored yet; none where there is no log',
+    help: 'Messages in the log that are not stored yet',
     registers,
     collect() {
-      const { lag } = bus.status();
-      this.reset();
-      if (lag !== null) this.set(lag);
+      this.set(bus.status().lag ?? Number.NaN);
     },
   });
 }

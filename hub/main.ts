@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { createApp } from './api/app.ts';
 import { auditApi } from './api/audit.ts';
+import { endpointsApi } from './api/endpoints.ts';
 import { enrollmentsApi } from './api/enrollments.ts';
 import { probesApi } from './api/probes.ts';
 import { regionsApi } from './api/regions.ts';
@@ -28,6 +29,7 @@ import { startCatalog } from './trust/load-catalog.ts';
 import { startRegistry } from './trust/load-registry.ts';
 import { reloadableKeys } from './trust/reloadable-keys.ts';
 import { createSignInLink } from './trust/sign-in.ts';
+import { type Leases, startLeases } from './trust/start-leases.ts';
 import { createTrustMetrics } from './trust/trust-metrics.ts';
 import { listenText } from './up/listen.ts';
 import { pageRoutes } from './web/pages.tsx';
@@ -123,6 +125,13 @@ async function startHub(
     stopping,
   };
   await takeIn(context, keeper);
+  const leases = roles.includes('api') ? await startLeases(context) : null;
+  let leasesEnded: Promise<void> | undefined;
+  const endLeases = () => {
+    leasesEnded ??= leases?.stop();
+    return leasesEnded;
+  };
+  closing.add('leases', endLeases);
   const app = createApp({
     config,
     version,
@@ -131,10 +140,12 @@ async function startHub(
     metrics,
     clockMs,
     health: createReadiness({ db, bus, keeper, schemaVersion: migrations.length, now, stopping }),
-    ...(roles.includes('api') ? { routes: routesOf(context, trust) } : {}),
+    ...(leases && { routes: routesOf(context, leases, trust) }),
   });
   const serving = await serve({ app, listen: config.listen, tls: config.tls, log, clockMs });
   closing.add('requests', () => serving.stop(stopMs.requests));
+  // Before the server: whoever waits for a lease is answered.
+  closing.add('waiting leases', endLeases);
 
   const at = listenText({ ...config.listen, port: serving.port });
   log.info({ listen: at, publicUrl, roles, bus: bus.status().kind, version }, 'the hub is running');
@@ -175,10 +186,11 @@ async function takeIn(context: HubContext, keeper: Keeper): Promise<void> {
   await bus.start(ingest.handle);
 }
 
-function routesOf(context: HubContext, trust: ReturnType<typeof createTrustMetrics>) {
+function routesOf(context: HubContext, leases: Leases, trust: ReturnType<typeof createTrustMetrics>) {
   return {
-    probes: probeRoutes(context, trust),
+    probes: probeRoutes(context, leases, trust),
     operators: [
+      endpointsApi(context),
       enrollmentsApi(context),
       probesApi(context),
       regionsApi(context),
