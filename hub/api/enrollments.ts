@@ -31,7 +31,7 @@ const enrollmentSchema = z
 
 const mintSchema = z
   .strictObject({
-    region: regionNameSchema.openapi({ example: 'eu-west' }),
+    region: regionNameSchema.meta({ example: 'eu-west' }),
     uses: z.int().min(1).max(10_000).default(1),
     ttl: duration('1m', '1d').default(3_600_000).openapi({ type: 'string', example: '1h' }),
     approve: z.boolean().default(false),
