@@ -1,0 +1,197 @@
+import {
+  Kafka,
+  type LogEntry,
+  logLevel,
+  type Message,
+  Partitioners,
+  type Producer,
+  type SASLOptions,
+} from 'kafkajs';
+import type { Logger } from 'pino';
+import type { SealedBatch } from '../../shared/batch.ts';
+import type { KafkaAccess } from '../../shared/lease.ts';
+import { kafkaHeaders } from '../../shared/relay.ts';
+import { DeliveryError, type Way } from './way.ts';
+
+export interface KafkaWayOptions {
+  readonly access: KafkaAccess;
+  /** What the brokers are shown where they ask for OAUTHBEARER. */
+  readonly token: () => Promise<string>;
+  /** PEM, where the brokers ask for a client's certificate. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
+  readonly clientId: string;
+  readonly log: Logger;
+  /** One produce request, connecting included. */
+  readonly timeoutMs?: number;
+}
+
+export interface KafkaWay extends Way {
+  close(): Promise<void>;
+}
+
+interface Queued {
+  readonly batch: SealedBatch;
+  readonly resolve: () => void;
+  readonly reject: (error: DeliveryError) => void;
+}
+
+/** Brokers take 1 MiB a request unless told otherwise. */
+const maxRequestBytes = 900_000;
+
+/** Produces onto the topic that the lease names. That it is ready is known only by an acknowledged produce. */
+export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
+  const { access, log, timeoutMs = 25_000 } = options;
+  const kafka = clientOf(options);
+  const queue: Queued[] = [];
+  let producer: Producer | null = null;
+  let working: Promise<void> | null = null;
+  let closed = false;
+
+  async function connected(): Promise<Producer> {
+    if (producer) return producer;
+    const fresh = kafka.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      allowAutoTopicCreation: false,
+      // kafkajs's idempotent producer can lose data silently after a lost acknowledgement; repeated batches are
+      // recognised by their number in the stream.
+      idempotent: false,
+      maxInFlightRequests: 1,
+      retry: { initialRetryTime: 200, retries: 2 },
+    });
+    producer = fresh;
+    await fresh.connect();
+    return fresh;
+  }
+
+  async function work(): Promise<void> {
+    for (let group = takeGroup(); group.length > 0; group = takeGroup()) {
+      try {
+        await within(timeoutMs, produce(group));
+        for (const { resolve } of group) resolve();
+      } catch (error) {
+        const failed = producer;
+        producer = null;
+        failed?.disconnect().catch(() => undefined);
+        const problem = errorOf(error, access);
+        for (const { reject } of group) reject(problem);
+      }
+    }
+    working = null;
+  }
+
+  async function produce(group: readonly Queued[]): Promise<void> {
+    const ready = await connected();
+    // No compression: the values are zstd already.
+    await ready.send({ topic: access.topic, acks: -1, timeout: 10_000, messages: group.map(messageOf) });
+  }
+
+  function takeGroup(): Queued[] {
+    let size = 0;
+    let count = 0;
+    for (const { batch } of queue) {
+      if (count > 0 && size + batch.value.length > maxRequestBytes) break;
+      size += batch.value.length;
+      count += 1;
+    }
+    return queue.splice(0, count);
+  }
+
+  return {
+    send(batch) {
+      if (closed) return Promise.reject(new DeliveryError('away', 'the probe is stopping'));
+      return new Promise((resolve, reject) => {
+        queue.push({ batch, resolve, reject });
+        working ??= work();
+      });
+    },
+    async close() {
+      closed = true;
+      const last = producer;
+      for (const { reject } of queue.splice(0)) reject(new DeliveryError('away', 'the probe is stopping'));
+      await within(5000, Promise.all([working, last?.disconnect()])).catch((error: unknown) => {
+        log.debug({ err: error }, 'the connection to Kafka did not end in time');
+      });
+    },
+  };
+}
+
+function clientOf({ access, certificate, clientId, token, log }: KafkaWayOptions): Kafka {
+  const { ca } = access;
+  const sasl: SASLOptions = {
+    mechanism: 'oauthbearer',
+    oauthBearerProvider: async () => ({ value: await token() }),
+  };
+  return new Kafka({
+    clientId,
+    brokers: [...access.brokers],
+    connectionTimeout: 10_000,
+    requestTimeout: 12_000,
+    retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 2 },
+    ...(access.tls && {
+      ssl: { ...(ca !== null && { ca: [ca] }), ...(access.auth === 'mtls' && certificate) },
+    }),
+    ...(access.auth === 'oauthbearer' && { sasl }),
+    logLevel: logLevel.WARN,
+    logCreator: () => (entry) => write(log, entry),
+  });
+}
+
+/** A broker that is away makes kafkajs say so ten times a second; the outbox says once what that means. */
+function write(log: Logger, { namespace, log: { message, ...rest } }: LogEntry): void {
+  const { error, broker, topic } = rest;
+  log.debug({ kafka: namespace, error, broker, topic }, message);
+}
+
+function errorOf(error: unknown, { topic }: KafkaAccess): DeliveryError {
+  const { type, message, cause } = error as {
+    type?: string;
+    message?: string;
+    cause?: { type?: string; message?: string };
+  };
+  const types = [type, cause?.type];
+  if (types.includes('MESSAGE_TOO_LARGE')) {
+    return new DeliveryError('refused', `Kafka takes no message as large as a batch on ${topic}`, {
+      cause: error,
+    });
+  }
+  if (types.includes('UNKNOWN_TOPIC_OR_PARTITION')) {
+    return new DeliveryError(
+      'away',
+      `Kafka has no topic ${topic}: an operator makes it with \`parallax migrate up\``,
+    );
+  }
+  if (types.includes('TOPIC_AUTHORIZATION_FAILED')) {
+    return new DeliveryError('away', `Kafka does not let this probe write to ${topic}`);
+  }
+  return new DeliveryError('away', `Kafka takes no batches: ${cause?.message ?? message ?? String(error)}`, {
+    cause: error,
+  });
+}
+
+function messageOf({ batch }: Queued): Message {
+  return {
+    key: batch.key,
+    value: bufferOf(batch.value),
+    headers: {
+      [kafkaHeaders.kid]: batch.headers.kid,
+      [kafkaHeaders.signature]: bufferOf(batch.headers.sig),
+      [kafkaHeaders.schema]: batch.headers.schema,
+    },
+  };
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

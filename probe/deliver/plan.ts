@@ -1,0 +1,131 @@
+import { createSeqRanges, type SeqRange } from '../spool/seq-ranges.ts';
+
+/**
+ * Which batches of one stream are to be sent, in which order. What was sealed while delivery works is live and goes
+ * first; what piled up before is backlog and goes beside it, lowest first. The hub then sees two runs of numbers,
+ * far from the 64 it keeps apart. Pure: clocks are parameters, in monotonic milliseconds.
+ */
+export interface DeliveryPlan {
+  /** Batches found on disk at the start, none known to be durable. */
+  found(runs: readonly SeqRange[]): void;
+  sealed(seq: number): void;
+  next(backlogToo: boolean): { readonly seq: number; readonly live: boolean } | null;
+  sending(seq: number): void;
+  /** Handed over: on its way to the hub. */
+  sent(seq: number, nowMs: number): void;
+  /** Not handed over: to be tried again. */
+  failed(seq: number): void;
+  /** Not to be tried again before this time. */
+  park(seq: number, untilMs: number): void;
+  /** Dropped from the spool. */
+  gone(first: number, last: number): void;
+  durable(upTo: number, nowMs: number): void;
+  /** Puts back in line what was lost on the way and what was parked long enough. How many were lost. */
+  again(nowMs: number): number;
+  /** Batches to be sent or under way; parked ones are not among them. */
+  open(): number;
+}
+
+/** A batch that is not durable so long after it was sent has been lost on the way. */
+const lostAfterMs = 30_000;
+const mostLostAfterMs = 600_000;
+/** So many are sent again at first; twice as many each time it helped. */
+const firstWindow = 32;
+const mostWindow = 1024;
+/** More live batches waiting than this are a backlog. */
+const mostLive = 32;
+/** Runs to be sent; past it the lowest two are joined and what lies between is sent once more. */
+const mostRuns = 256;
+
+export function createDeliveryPlan(): DeliveryPlan {
+  const todo = createSeqRanges();
+  const inFlight = new Set<number>();
+  const parked = new Map<number, number>();
+  let liveFrom = 1;
+  let lastSeq = 0;
+  let upTo = 0;
+  let sentTop = 0;
+  let stalledSinceMs = 0;
+  let lostMs = lostAfterMs;
+  let window = firstWindow;
+  let resent = false;
+
+  function add(first: number, last = first): void {
+    if (last <= upTo) return;
+    todo.add(Math.max(first, upTo + 1), last);
+    const [lowest, second] = todo.runs();
+    if (todo.runs().length > mostRuns && lowest && second) todo.add(lowest[1], second[0]);
+  }
+
+  return {
+    found(runs) {
+      for (const [first, last] of runs) add(first, last);
+      lastSeq = Math.max(lastSeq, runs.at(-1)?.[1] ?? 0);
+      liveFrom = lastSeq + 1;
+    },
+    sealed(seq) {
+      lastSeq = Math.max(lastSeq, seq);
+      add(seq);
+      if (todo.countFrom(liveFrom) > mostLive) liveFrom = lastSeq + 1;
+    },
+    next(backlogToo) {
+      const live = todo.firstFrom(liveFrom);
+      if (live !== null) return { seq: live, live: true };
+      const oldest = backlogToo ? todo.firstFrom(0) : null;
+      return oldest === null ? null : { seq: oldest, live: false };
+    },
+    sending(seq) {
+      todo.remove(seq);
+      inFlight.add(seq);
+    },
+    sent(seq, nowMs) {
+      inFlight.delete(seq);
+      if (sentTop <= upTo) stalledSinceMs = nowMs;
+      sentTop = Math.max(sentTop, seq);
+    },
+    failed(seq) {
+      if (inFlight.delete(seq)) add(seq);
+    },
+    park(seq, untilMs) {
+      inFlight.delete(seq);
+      if (seq > upTo) parked.set(seq, untilMs);
+    },
+    gone(first, last) {
+      todo.remove(first, last);
+      for (const seq of inFlight) if (seq >= first && seq <= last) inFlight.delete(seq);
+      for (const seq of parked.keys()) if (seq >= first && seq <= last) parked.delete(seq);
+    },
+    durable(to, nowMs) {
+      if (to <= upTo) return;
+      upTo = to;
+      stalledSinceMs = nowMs;
+      lostMs = lostAfterMs;
+      window = resent ? Math.min(window * 2, mostWindow) : firstWindow;
+      resent = false;
+      todo.remove(0, to);
+      for (const seq of parked.keys()) if (seq <= to) parked.delete(seq);
+    },
+    again(nowMs) {
+      for (const [seq, untilMs] of parked) {
+        if (untilMs > nowMs) continue;
+        parked.delete(seq);
+        add(seq);
+      }
+      const hole = upTo + 1;
+      const waits = hole > sentTop || todo.has(hole) || inFlight.has(hole) || parked.has(hole);
+      if (waits || nowMs - stalledSinceMs < lostMs) return 0;
+      stalledSinceMs = nowMs;
+      lostMs = Math.min(lostMs * 2, mostLostAfterMs);
+      resent = true;
+      const last = Math.min(upTo + window, sentTop);
+      let lost = 0;
+      for (let seq = hole; seq <= last; seq += 1) {
+        if (inFlight.has(seq) || parked.has(seq) || todo.has(seq)) continue;
+        add(seq);
+        lost += 1;
+      }
+      return lost;
+    },
+    open: () => todo.countFrom(0) + inFlight.size,
+  };
+}
