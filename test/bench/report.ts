@@ -1,0 +1,48 @@
+/** One figure beside what it is to be held against. CPU figures are milliseconds a check. */
+export interface Row {
+  readonly bench: string;
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  /** The same work by the peer in the same run; null where there is none here. */
+  readonly peer: number | null;
+  /** The least that Node itself needs for it, in the same run. */
+  readonly limit: number | null;
+  readonly budget: number | null;
+  /** Null where there is no budget. */
+  readonly within: boolean | null;
+}
+
+export function row(of: Omit<Row, 'within'>): Row {
+  return { ...of, within: of.budget === null ? null : of.value <= of.budget };
+}
+
+const figure = (value: number | null) =>
+  value === null ? '-' : value.toPrecision(value >= 1000 ? 4 : 3).replace(/\.?0+$/, '');
+
+export function tableOf(rows: readonly Row[]): string {
+  const head = ['bench', 'what', 'value', 'unit', 'peer', 'peer/ours', 'limit', 'ours/limit', 'budget', ''];
+  const body = rows.map(({ bench, what, value, unit, peer, limit, budget, within }) => [
+    bench,
+    what,
+    figure(value),
+    unit,
+    figure(peer),
+    peer === null ? '-' : `${figure(peer / value)}x`,
+    figure(limit),
+    limit === null ? '-' : `${figure(value / limit)}x`,
+    figure(budget),
+    within === null ? '' : within ? 'within' : 'OVER',
+  ]);
+  const widths = head.map((title, at) =>
+    Math.max(title.length, ...body.map((line) => (line[at] ?? '').length)),
+  );
+  return [head, ...body]
+    .map((line) =>
+      line
+        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
