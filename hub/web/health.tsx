@@ -76,7 +76,7 @@ export function asOf(board: Board, bus: BusStatus, nowSeconds: number): number {
 }
 
 export const HealthLine = ({ health }: { health: HubHealth }) => (
-  <div class="health" id="health">
+  <aside class="health" id="health" aria-label="The hub">
     {health.behind ? (
       <span class="degraded">
         <Mark state="degraded" />
@@ -107,5 +107,5 @@ export const HealthLine = ({ health }: { health: HubHealth }) => (
           ` ${span(health.silent[0].seconds)}`}
       </span>
     )}
-  </div>
+  </aside>
 );

@@ -159,7 +159,11 @@ export const Cell = ({ view, region, now }: { view: View; region: string; now: n
         {state !== 'up' && <Mark state={state} />}
         <span class="txt">{suspect ? `~${text}` : text}</span>
         <span class="vh">
-          {state === 'up' ? ' ms, up' : state === 'unknown' ? '' : `, ${state}`}
+          {state === 'up'
+            ? `${text.endsWith('s') ? '' : ' ms'}, up`
+            : state === 'unknown'
+              ? ''
+              : `, ${state}`}
           {suspect ? ', suspect' : ''}
         </span>
       </span>
@@ -172,9 +176,14 @@ export const Cell = ({ view, region, now }: { view: View; region: string; now: n
   );
 };
 
-function titleOf({ state, text, says, code, suspect, at }: View, region: string, now: number): string {
+function titleOf(
+  { state, text, says, code, message, suspect, at }: View,
+  region: string,
+  now: number,
+): string {
   const what =
     state === 'up' ? `up, ${text.endsWith('s') ? text : `${text} ms`}` : `${state}: ${says || text}`;
   const when = at === null ? '' : `\n${now - at < 43_200 ? clockTime(at) : dayTime(at)}`;
-  return `${region}: ${what}${code ? ` (${code})` : ''}${suspect ? "\nsuspect: the probe's own trouble may have spoilt it" : ''}${when}`;
+  const more = message ? `\n${message}` : '';
+  return `${region}: ${what}${code ? ` (${code})` : ''}${more}${suspect ? "\nsuspect: the probe's own trouble may have spoilt it" : ''}${when}`;
 }

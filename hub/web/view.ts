@@ -15,6 +15,8 @@ export interface View {
   /** A sentence's end, such as "the connection is refused"; empty where there is nothing to say. */
   readonly says: string;
   readonly code: string | null;
+  /** What the probe says of the failure; from strangers. */
+  readonly message: string | null;
   readonly suspect: boolean;
   /** When its newest result was due, epoch seconds; null where nothing ever came. */
   readonly at: number | null;
@@ -22,7 +24,7 @@ export interface View {
 
 export type LatestResult = Omit<LatestResultRow, 'endpointId' | 'regionId'>;
 
-const off: View = { state: 'off', text: '', says: '', code: null, suspect: false, at: null };
+const off: View = { state: 'off', text: '', says: '', code: null, message: null, suspect: false, at: null };
 const never: View = { ...off, state: 'unknown', text: 'no view', says: 'nothing was seen yet' };
 
 /** Nothing for three intervals, at least 30 s, is not seen (DESIGN, Judgement). Milliseconds in, seconds out. */
@@ -39,7 +41,8 @@ export function viewOf(
 ): View {
   if (!checked) return off;
   if (!latest) return never;
-  const { at, suspect, code, status } = latest;
+  const { at, suspect, code, status, message } = latest;
+  const known = { code, message, suspect, at };
   const outcome = outcomes[latest.outcome] ?? 'skipped';
   const words = code === null ? null : wordsOf(code, status);
   if (asOf - at > freshFor(intervalMs)) {
@@ -47,23 +50,20 @@ export function viewOf(
       state: 'unknown',
       text: 'no view',
       says: `nothing since: last ${outcome}`,
+      ...known,
       code: null,
-      suspect,
-      at,
     };
   }
-  if (outcome === 'up') return { state: 'up', text: bareMs(latest.totalUs), says: '', code, suspect, at };
+  if (outcome === 'up') return { state: 'up', text: bareMs(latest.totalUs), says: '', ...known };
   if (outcome === 'skipped') {
     return {
       state: 'unknown',
       text: words?.word ?? 'skipped',
       says: words?.says ?? 'skipped',
-      code,
-      suspect,
-      at,
+      ...known,
     };
   }
   const slow = { word: withUnit(latest.totalUs), says: outcome === 'down' ? 'it fails' : 'it is slow' };
   const { word, says } = words ?? slow;
-  return { state: outcome, text: word, says, code, suspect, at };
+  return { state: outcome, text: word, says, ...known };
 }

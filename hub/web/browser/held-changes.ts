@@ -87,7 +87,9 @@ function showButton(): HTMLElement {
   const button = element('button', { type: 'button', class: 'btn first', id: 'show-changes' }, 'Show them');
   button.addEventListener('click', async () => {
     await redraw(location.href);
-    document.querySelector<HTMLElement>('#matrix, #main')?.focus();
+    const shown =
+      document.querySelector<HTMLElement>('#matrix') ?? document.querySelector<HTMLElement>('#main');
+    shown?.focus();
   });
   return button;
 }

@@ -3,12 +3,22 @@ import { hideRefusal, problemOf, showRefusal } from './problem.ts';
 /** The secret stands behind the link's #, which no server and no log ever sees. */
 export function signIn(): void {
   if (!document.querySelector('#sign-in')) return;
-  const secret = location.hash.slice(1);
-  // Not in the history, nor where somebody looks over a shoulder.
-  if (secret) history.replaceState(null, '', location.pathname + location.search);
+  let secret = '';
   const [withLink, withoutLink] = [find('#with-link'), find('#without-link')];
-  withLink.hidden = secret === '';
-  withoutLink.hidden = secret !== '';
+  const take = () => {
+    secret = location.hash.slice(1) || secret;
+    // Not in the history, nor where somebody looks over a shoulder.
+    if (location.hash) history.replaceState(null, '', location.pathname + location.search);
+    withLink.hidden = secret === '';
+    withoutLink.hidden = secret !== '';
+  };
+  take();
+  // A link put into the address of this very page loads nothing anew.
+  addEventListener('hashchange', () => {
+    if (!location.hash) return;
+    hideRefusal();
+    take();
+  });
   find('#redeem').addEventListener('click', () => void redeem(secret, find('#redeem')));
   withoutLink.addEventListener('submit', (event) => {
     event.preventDefault();
