@@ -185,7 +185,8 @@ const apply = createRoute({
   },
 });
 
-export interface EndpointsApiContext extends Pick<HubContext, 'db' | 'keys'> {
+export interface EndpointsApiContext extends Pick<HubContext, 'db'> {
+  readonly keys: Pick<HubContext['keys'], 'hmac'>;
   readonly config: Pick<HubContext['config'], 'secret'>;
 }
 
