@@ -4,6 +4,7 @@ import { ed25519Thumbprint } from '../../shared/signing.ts';
 import { type FolderLock, lockFolder } from '../process/folder-lock.ts';
 import {
   draftRoot,
+  dropRootDraft,
   type KeyFile,
   keyFileName,
   readKeyFile,
@@ -66,12 +67,11 @@ async function lockKeys(dir: string): Promise<FolderLock> {
   if (!(await readKeyFile(dir))) {
     throw new KeysError('unreadable', `there are no keys in ${dir}: a hub makes them when it starts first`);
   }
-  const { lock, ...held } = await lockFolder(dir, 'rotate.lock').catch((error: NodeJS.ErrnoException) => {
+  const taken = await lockFolder(dir, 'rotate.lock').catch((error: NodeJS.ErrnoException) => {
     throw new KeysError('unwritable', `cannot write to ${dir} (${error.code})`, { cause: error });
   });
-  if (lock) return lock;
-  const by = 'heldBy' in held ? held.heldBy : 'another';
-  throw new KeysError('in_use', `process ${by} is rotating the keys in ${dir}: try again when it is done`);
+  if (taken.lock) return taken.lock;
+  throw new KeysError('in_use', `process ${taken.heldBy} is rotating the keys in ${dir}: try again after it`);
 }
 
 async function rotate(options: RotateOptions): Promise<Rotated> {
@@ -110,7 +110,10 @@ async function rotate(options: RotateOptions): Promise<Rotated> {
     previousVersion: told.version,
     nowMs,
   });
-  await replaceKeyFile(dir, { ...content, keySet });
+  await replaceKeyFile(dir, { ...content, keySet }).catch(async (error: unknown) => {
+    if (next) await dropRootDraft(folder, next.kid);
+    throw error;
+  });
   const root = (next ?? key).kid;
   if (next) {
     await settleRoot(folder, next.kid);

@@ -53,6 +53,8 @@ export interface Sent {
 }
 
 export interface TrustScene {
+  /** Where it listens. */
+  readonly origin: string;
   readonly db: Database;
   readonly databaseUrl: string;
   readonly keys: HubKeys;
@@ -139,6 +141,8 @@ export async function trustScene({ beside, kafka = null }: SceneOptions = {}): P
   app.use(async (context, next) => {
     const operator = context.req.header('x-test-operator');
     if (operator) context.set('operator', JSON.parse(operator) as Operator);
+    // As the CLI comes.
+    if (context.req.header('authorization') === 'Bearer test') context.set('operator', admin);
     context.set('remoteIp', '192.0.2.1');
     await next();
   });
@@ -159,6 +163,7 @@ export async function trustScene({ beside, kafka = null }: SceneOptions = {}): P
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const scene: TrustScene = {
+    origin,
     db,
     databaseUrl: database.url,
     keys,
