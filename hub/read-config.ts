@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import ipaddr from 'ipaddr.js';
 import { parseDuration } from '../shared/duration.ts';
 import type { HubConfig } from './config.ts';
-import { readKafkaConfig } from './read-kafka-config.ts';
+import { readStore, readText } from './read-store-config.ts';
 import {
   createSettings,
   type Env,
@@ -28,6 +27,7 @@ export interface HubFlags {
 const roles = ['api', 'ingest', 'judge', 'alert'] as const;
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
+const usualListen = { host: '127.0.0.1', port: 7070 };
 const listen = setting('an address like 127.0.0.1:7070', parseListen);
 const role = listOf(`roles out of ${roles.join(', ')}`, (word) => roles.find((one) => one === word) ?? null);
 const origin = setting('an address like https://hub.example, without a path', originFrom);
@@ -42,10 +42,6 @@ const secret = secretSetting(
   '32 bytes in base64 or hex: make one with `openssl rand -base64 32`',
   secretFrom,
 );
-const postgres = secretSetting('an address like postgresql://user:password@host:5432/parallax', (text) =>
-  /^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '') ? text : null,
-);
-
 /**
  * Reads everything the hub can be told, in one place. Throws SettingsError with all that is wrong, each naming its
  * variable or flag and what would be right; no message shows a secret.
@@ -53,27 +49,13 @@ const postgres = secretSetting('an address like postgresql://user:password@host:
 export function readHubConfig(
   env: Env,
   flags: HubFlags = {},
-  readFile: (path: string) => string = (file) => readFileSync(file, 'utf8'),
+  readFile: (path: string) => string = readText,
 ): HubConfig {
   const settings = createSettings(env, readFile);
   const { read, need } = settings;
-  const at = read({ flag: ['--listen', flags.listen], variable: 'PARALLAX_LISTEN' }, listen, {
-    host: '127.0.0.1',
-    port: 7070,
-  });
+  const at = read({ flag: ['--listen', flags.listen], variable: 'PARALLAX_LISTEN' }, listen, usualListen);
   const tls = readTls(settings, flags);
-  const environment = read(
-    { variable: 'PARALLAX_ENV' },
-    setting('a name of lower-case letters, digits and hyphens', (text) =>
-      /^[a-z0-9][a-z0-9-]{0,31}$/.test(text) ? text : null,
-    ),
-    'dev',
-  );
-  const databaseUrl = need(
-    { variable: 'DATABASE_URL', orFile: true },
-    postgres,
-    'name the PostgreSQL to use, or run `parallax up`, which brings one',
-  );
+  const { environment, databaseUrl, kafka } = readStore(settings);
   const keysDir = need(
     { variable: 'PARALLAX_KEYS' },
     path,
@@ -91,7 +73,7 @@ export function readHubConfig(
     hosts: read({ variable: 'PARALLAX_HOSTS' }, hostName, []),
     env: environment,
     roles: read({ flag: ['--roles', flags.roles], variable: 'PARALLAX_ROLES' }, role, [...roles]),
-    kafka: readKafkaConfig(settings, environment),
+    kafka,
     migrate: flags.migrate ?? true,
     retentionDays,
     leaseTtlSeconds: read({ variable: 'PARALLAX_LEASE_TTL' }, durationWithin('1m', '7d'), 21_600_000) / 1000,
@@ -101,6 +83,11 @@ export function readHubConfig(
     trustedProxies: readProxies(settings, flags),
     logLevel: read({ variable: 'LOG_LEVEL' }, oneOf(logLevels), 'info'),
   };
+  if (kafka === null && !config.roles.includes('ingest')) {
+    settings.complain(
+      '--roles without ingest needs KAFKA_BROKERS: without Kafka, whoever takes results must store them',
+    );
+  }
   settings.settle();
   if (databaseUrl === undefined || keysDir === undefined || sealing === undefined) {
     throw new Error('a setting is missing, and settle() let it pass');
@@ -115,6 +102,15 @@ export function durationWithin(least: string, most: string) {
     const ms = parseDuration(text);
     return ms !== null && ms >= leastMs && ms <= mostMs ? ms : null;
   });
+}
+
+/** Where browsers find the hub, for commands that stand beside it. Throws SettingsError. */
+export function readPublicOrigin(env: Env): string {
+  const settings = createSettings(env, readText);
+  const at = settings.read({ variable: 'PARALLAX_LISTEN' }, listen, usualListen);
+  const url = readPublicUrl(settings, at, false);
+  settings.settle();
+  return url;
 }
 
 function readPublicUrl(settings: Settings, at: HubConfig['listen'], tls: boolean): string {

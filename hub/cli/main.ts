@@ -1,12 +1,18 @@
 import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
+import { auditCommand } from './audit.ts';
 import { benchCommand } from './bench.ts';
+import { completionCommand } from './completion.ts';
 import { demoCommand } from './demo.ts';
 import { endpointsCommand } from './endpoints.ts';
 import { enrollCommand } from './enroll.ts';
 import { hubCommand } from './hub.ts';
 import { keysCommand } from './keys.ts';
+import { migrateCommand } from './migrate.ts';
 import { probesCommand } from './probes.ts';
+import { resultsCommand } from './results.ts';
+import { signInCommand } from './sign-in.ts';
+import { tokensCommand } from './tokens.ts';
 import { upCommand } from './up.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
@@ -18,6 +24,12 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   keys: keysCommand,
   enroll: enrollCommand,
   hub: hubCommand,
+  audit: auditCommand,
+  completion: (context) => completionCommand(context, { own: commands }),
+  migrate: migrateCommand,
+  results: resultsCommand,
+  'sign-in': signInCommand,
+  tokens: tokensCommand,
   up: upCommand,
 };
 

@@ -1,0 +1,167 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Command } from 'commander';
+import {
+  type CliContext,
+  jsonLine,
+  paint,
+  type Terminal,
+  table,
+  UsageError,
+} from '../../shared/command-line.ts';
+import type { Result } from '../../shared/result.ts';
+import { connectHub, type HubClient } from './hub-client.ts';
+
+type NamedResult = Omit<Result, 'regionId'> & {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly probe: string | null;
+};
+
+interface Page {
+  readonly results: readonly NamedResult[];
+  readonly cursor: string | null;
+}
+
+interface ResultsFlags {
+  readonly region?: string;
+  readonly limit: string;
+  readonly follow?: true;
+  readonly json?: true;
+}
+
+const followMs = 1000;
+/** A probe may be slow to deliver: what was due so long before the newest is still looked for. */
+const lateUs = 120_000_000;
+const pageSize = 1000;
+
+export function resultsCommand({ terminal, env, cwd, signal }: CliContext): Command {
+  return new Command('results')
+    .description("show or follow an endpoint's results, newest first")
+    .argument('<endpoint>', 'its name')
+    .option('--region R', 'as this region sees it')
+    .option('--limit N', 'how many results', '20')
+    .option('--follow', 'go on with what comes, oldest first, until Ctrl-C')
+    .option('--json', 'one result a line, as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  parallax results shop
+  parallax results shop --region eu-west --follow
+  parallax results shop --limit 10000 --json | jq .timings.total`,
+    )
+    .action(async (endpoint: string, { region, limit, follow, json }: ResultsFlags) => {
+      if (!/^(0|[1-9]\d{0,6})$/.test(limit)) throw new UsageError(`--limit ${limit}: a whole number`);
+      const hub = await connectHub(env, cwd, signal);
+      const query = { endpoint, region };
+      const show = shower(terminal, json ?? false);
+      const newest = await read(hub, query, Number(limit), json && !follow ? show : () => undefined);
+      if (!follow) {
+        if (!json) show(newest);
+        if (newest.length === 0 && !json) terminal.err(`no results of ${endpoint} yet\n`);
+        return;
+      }
+      show(newest.toReversed());
+      await followOn(hub, query, newest, show, signal);
+    });
+}
+
+type Query = Readonly<Record<string, string | number | undefined>>;
+type Show = (results: readonly NamedResult[]) => void;
+
+/** The newest `limit`, page by page; `eachPage` sees them as they come. */
+async function read(hub: HubClient, query: Query, limit: number, eachPage: Show): Promise<NamedResult[]> {
+  const results: NamedResult[] = [];
+  let cursor: string | undefined;
+  while (results.length < limit) {
+    const size = Math.min(limit - results.length, pageSize);
+    const page: Page = await hub.get('/api/v1/results', { ...query, limit: size, cursor });
+    eachPage(page.results);
+    results.push(...page.results);
+    if (page.cursor === null) break;
+    cursor = page.cursor;
+  }
+  return results;
+}
+
+/** Looks each second for what is not shown yet, also for what is late; ends without an error when it is told to. */
+async function followOn(
+  hub: HubClient,
+  query: Query,
+  shown: readonly NamedResult[],
+  show: Show,
+  signal: AbortSignal,
+): Promise<void> {
+  let seen = new Map(shown.map((result) => [keyOf(result), result.scheduledAt]));
+  const instants = shown.map(({ scheduledAt }) => scheduledAt);
+  const beganUs = instants.length > 0 ? Math.min(...instants) : Date.now() * 1000;
+  let newestUs = Math.max(beganUs, ...instants);
+  while (!signal.aborted) {
+    try {
+      await wait(followMs, undefined, { signal });
+      const from = Math.max(beganUs, newestUs - lateUs);
+      const found = await read(hub, { ...query, from }, Number.MAX_SAFE_INTEGER, () => undefined);
+      const fresh = found.filter((result) => !seen.has(keyOf(result))).toReversed();
+      show(fresh);
+      newestUs = Math.max(newestUs, ...fresh.map(({ scheduledAt }) => scheduledAt));
+      for (const result of fresh) seen.set(keyOf(result), result.scheduledAt);
+      seen = new Map([...seen].filter(([, scheduledAt]) => scheduledAt >= newestUs - 2 * lateUs));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+}
+
+function keyOf({ region, scheduledAt, probeId }: NamedResult): string {
+  return `${region}|${scheduledAt}|${probeId}`;
+}
+
+const colours = { up: 'green', degraded: 'yellow', down: 'red', skipped: 'dim' } as const;
+/** Lines that come one by one share these widths, as far as they go. */
+const head = ['DUE (UTC)', 'REGION', 'OUTCOME', 'TOTAL', 'STATUS', 'PROBE', 'WHAT'];
+
+function shower(terminal: Terminal, json: boolean): Show {
+  if (json) return (results) => terminal.out(results.map(jsonLine).join(''));
+  let widths: readonly number[] = [];
+  let begun = false;
+  return (results) => {
+    if (results.length === 0) return;
+    const rows = results.map(rowOf);
+    widths = head.map((title, column) =>
+      Math.max(title.length, widths[column] ?? 0, ...rows.map((row) => row[column]?.length ?? 0)),
+    );
+    const padded = rows.map((row) =>
+      row.map((cell, column) => cell.padEnd(column === head.length - 1 ? 0 : (widths[column] ?? 0))),
+    );
+    const text = table(terminal, head, padded, (cell, column) => {
+      const outcome = cell.trim() as keyof typeof colours;
+      return column === 2 && outcome in colours ? paint(terminal, colours[outcome], cell) : cell;
+    });
+    terminal.out(begun ? text.slice(text.indexOf('\n') + 1) : text);
+    begun = true;
+  };
+}
+
+function rowOf(result: NamedResult): string[] {
+  const { scheduledAt, region, outcome, timings, status, probe, failure, suspect, kind, attempts } = result;
+  const notes = [
+    failure && `${failure.code}${failure.message ? ` ${failure.message}` : ''}`,
+    suspect ? 'suspect' : null,
+    kind === 'slot' ? null : kind,
+    attempts > 1 ? `${attempts} attempts` : null,
+  ];
+  return [
+    new Date(scheduledAt / 1000).toISOString().slice(0, 23).replace('T', ' '),
+    region,
+    outcome,
+    outcome === 'skipped' ? '' : milliseconds(timings.total),
+    status === null ? '' : String(status),
+    probe ?? String(result.probeId),
+    notes.filter((note) => note !== null && note !== '').join(', '),
+  ];
+}
+
+function milliseconds(us: number): string {
+  const ms = us / 1000;
+  return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}

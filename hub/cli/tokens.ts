@@ -1,0 +1,105 @@
+import { Command } from 'commander';
+import { type CliContext, jsonLine, paint, table, UsageError } from '../../shared/command-line.ts';
+import { ago, until } from './ages.ts';
+import { connectHub } from './hub-client.ts';
+
+interface Token {
+  readonly id: number;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly regions: readonly string[] | null;
+  readonly state: 'good' | 'expired' | 'revoked';
+  readonly createdBy: string;
+  readonly createdAt: string;
+  readonly expiresAt: string | null;
+}
+
+const help = `
+Examples:
+  parallax tokens create ci --scope write --ttl 90d
+  parallax tokens create wall --scope read --region eu-west --region us-east
+  parallax tokens list
+  parallax tokens revoke 7
+
+\`create\` prints the token alone, so that it can be kept at once: the hub has only its hash. Scopes: admin may do
+everything, write changes endpoints, read only looks; each includes those after it.`;
+
+export function tokensCommand(context: CliContext): Command {
+  return new Command('tokens')
+    .description('make, list or revoke API tokens')
+    .addHelpText('after', help)
+    .addCommand(createCommand(context))
+    .addCommand(listCommand(context))
+    .addCommand(revokeCommand(context));
+}
+
+interface CreateFlags {
+  readonly scope: readonly string[];
+  readonly region?: readonly string[];
+  readonly ttl?: string;
+  readonly json?: true;
+}
+
+function createCommand({ terminal, env, cwd, signal }: CliContext): Command {
+  return new Command('create')
+    .description('make a token and print it')
+    .argument('<name>', 'for people and the audit log')
+    .requiredOption('--scope SCOPE', 'admin, write or read (repeatable)', gather)
+    .option('--region R', 'the only region it may see (repeatable); all unless given', gather)
+    .option('--ttl T', 'how long it is good, such as 90d; for ever unless given')
+    .option('--json', 'print one JSON object with the token and what it may do')
+    .action(async (name: string, { scope, region, ttl, json }: CreateFlags) => {
+      const hub = await connectHub(env, cwd, signal);
+      const made = await hub.send<Token & { token: string }>('POST', '/api/v1/tokens', {
+        name,
+        scopes: scope,
+        regions: region ?? null,
+        ...(ttl !== undefined && { ttl }),
+      });
+      terminal.out(json ? jsonLine(made) : `${made.token}\n`);
+    });
+}
+
+function listCommand({ terminal, env, cwd, signal }: CliContext): Command {
+  return new Command('list')
+    .description('list tokens, newest first (not the tokens themselves)')
+    .option('--json', 'one JSON object a line')
+    .action(async ({ json }: { json?: true }) => {
+      const hub = await connectHub(env, cwd, signal);
+      const { tokens } = await hub.get<{ tokens: readonly Token[] }>('/api/v1/tokens');
+      if (json) return terminal.out(tokens.map(jsonLine).join(''));
+      const nowMs = Date.now();
+      const rows = tokens.map(({ id, name, scopes, regions, state, expiresAt, createdAt, createdBy }) => [
+        String(id),
+        name,
+        state,
+        scopes.join(','),
+        regions?.join(',') ?? 'all',
+        expiresAt === null ? 'never' : state === 'good' ? `in ${until(expiresAt, nowMs)}` : '',
+        ago(createdAt, nowMs),
+        createdBy,
+      ]);
+      const head = ['ID', 'NAME', 'STATE', 'SCOPES', 'REGIONS', 'ENDS', 'MADE', 'BY'];
+      terminal.out(
+        table(terminal, head, rows, (cell, column) =>
+          column === 2 ? paint(terminal, cell.trim() === 'good' ? 'green' : 'dim', cell) : cell,
+        ),
+      );
+    });
+}
+
+function revokeCommand({ terminal, env, cwd, signal }: CliContext): Command {
+  return new Command('revoke')
+    .description('let a token no longer in')
+    .argument('<id>', 'as `parallax tokens list` shows it')
+    .action(async (id: string) => {
+      if (!/^[1-9]\d{0,14}$/.test(id))
+        throw new UsageError(`'${id}' is not a token's id: parallax tokens list shows them`);
+      await (await connectHub(env, cwd, signal)).send('DELETE', `/api/v1/tokens/${id}`);
+      terminal.out(`revoked ${id}\n`);
+    });
+}
+
+function gather(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
