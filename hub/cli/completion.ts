@@ -32,7 +32,10 @@ Examples:
       const below = await Promise.all(
         commands.map(async ({ name }): Promise<readonly CommandWords[]> => {
           const make = own[name];
-          return make ? wordsOf(make(context)) : [wordsFromHelp(name, await help([name, '--help']))];
+          // One that says nothing completes to nothing.
+          return make
+            ? wordsOf(make(context))
+            : [wordsFromHelp(name, await help([name, '--help']).catch(() => ''))];
         }),
       );
       const words = [{ path: '', subcommands: commands, options: [] }, ...below.flat()];
