@@ -122,6 +122,7 @@ async function watchOver(
 
   // A slot's way through the probe: due -> check -> result -> outbox.
   function onDue(slot: DueSlot): void {
+    if (!leases.current()) return;
     if (slot.missed) runner.skip(slot, 'probe.paused', 'the probe was paused when this slot was due');
     else runner.run(slot);
   }
@@ -163,7 +164,7 @@ async function watchOver(
       };
     },
   });
-  metrics.watch({ schedule, runner, outbox, leases, noiseUs, nowUs });
+  metrics.watch({ schedule, runner, leases, noiseUs, nowUs });
 
   try {
     log.info({ probe: probeId, region: region.name, hub, version }, 'the probe runs');

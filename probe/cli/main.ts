@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { checkCommand } from './check.ts';
+import { probeCommand } from './probe.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   check: checkCommand,
+  probe: probeCommand,
 };
 
 /** The front door hands over the whole command line, the command's name first. Resolves to the exit code. */

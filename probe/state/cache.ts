@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { sha256Hex } from '../../shared/assignment.ts';
 import type { DataFolder } from './data-folder.ts';
-import { readIfThere, writeDurably } from './durable-file.ts';
+import { readIfThere, replaceFile, syncFolder, writeDurably } from './durable-file.ts';
 
 const keptLeaseSchema = z.object({
   /** The JWS as it came. */
@@ -44,12 +44,16 @@ export function openCache(folder: DataFolder): Cache {
     readKeySet: () => readJson(folder.keySet, keptKeySetSchema),
     writeKeySet: (kept) => writeDurably(folder.keySet, JSON.stringify(kept)),
     readLease: () => readJson(folder.lease, keptLeaseSchema),
-    writeLease: (kept) => writeDurably(folder.lease, JSON.stringify(kept)),
+    async writeLease(kept) {
+      // Whoever finds this lease finds the documents that it names.
+      await syncFolder(folder.assignments);
+      await writeDurably(folder.lease, JSON.stringify(kept));
+    },
     async readDocument(digest) {
       const bytes = await readIfThere(fileOf(digest));
       return bytes !== null && sha256Hex(bytes) === digest ? bytes : null;
     },
-    writeDocument: (digest, bytes) => writeDurably(fileOf(digest), bytes),
+    writeDocument: (digest, bytes) => replaceFile(fileOf(digest), bytes),
     async takeStop() {
       const found = await readJson(folder.stop, z.strictObject({ upTo: z.int() }));
       await rm(folder.stop, { force: true });

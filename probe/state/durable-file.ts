@@ -3,6 +3,12 @@ import { dirname } from 'node:path';
 
 /** Replaces a file whole: after a crash it holds the old content or the new, never a part. Owner only (0600). */
 export async function writeDurably(file: string, content: string | Uint8Array): Promise<void> {
+  await replaceFile(file, content);
+  await syncFolder(dirname(file));
+}
+
+/** As `writeDurably`, but only `syncFolder` makes sure that the new content is found after a crash: for many files at once. */
+export async function replaceFile(file: string, content: string | Uint8Array): Promise<void> {
   const draft = `${file}.new`;
   try {
     const handle = await open(draft, 'w', 0o600);
@@ -17,11 +23,10 @@ export async function writeDurably(file: string, content: string | Uint8Array): 
     await rm(draft, { force: true }).catch(() => undefined);
     throw error;
   }
-  await syncFolder(dirname(file));
 }
 
 /** A rename is on disk only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

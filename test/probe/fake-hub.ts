@@ -58,11 +58,14 @@ export interface FakeHub {
   aheadUs: number;
   leaseSeconds: number;
   pollMs: number;
+  keySetVersion: number;
+  /** Of probes that enroll. */
+  newStatus: 'active' | 'pending';
   /** Bends the claims of a lease before it is signed. */
   bendClaims: (claims: LeaseClaims, probe: FakeProbe) => LeaseClaims;
   /** Answers in place of the hub where it gives something. */
   intercept: (request: IncomingMessage, response: ServerResponse, body: Buffer) => boolean | Promise<boolean>;
-  keySet(version?: number): Promise<KeySetDocument>;
+  keySet(): Promise<KeySetDocument>;
   token(over?: Partial<EnrollmentClaims>): Promise<string>;
   nowUs(): number;
   /** Gives a probe all 256 shards, in force since ever. */
@@ -109,10 +112,13 @@ export async function startFakeHub(): Promise<FakeHub> {
     aheadUs: 0,
     leaseSeconds: 3600,
     pollMs: 300,
+    keySetVersion: 1,
+    newStatus: 'active',
     bendClaims: (claims) => claims,
     intercept: () => false,
     nowUs: () => Date.now() * 1000 + hub.aheadUs,
-    async keySet(version = 1) {
+    async keySet() {
+      const version = hub.keySetVersion;
       const jwk = ({ x, kid }: TestKey) => ({ kty: 'OKP', crv: 'Ed25519', alg: 'Ed25519', kid, x });
       const claims = { iss: hub.url, root: jwk(root), version, iat: seconds(), keys: [jwk(hub.leaseKey)] };
       return { keyset: await signJws(keySetType, claims, root), chain: [] };
@@ -271,10 +277,18 @@ export async function startFakeHub(): Promise<FakeHub> {
     const id = known?.id ?? 100 + hub.probes.size;
     if (!known) {
       const publicKey = ed25519PublicKey(key.x);
-      hub.probes.set(kid, { id, kid, publicKey, status: 'active', version: 0, asked: null, entries: [] });
+      hub.probes.set(kid, {
+        id,
+        kid,
+        publicKey,
+        status: hub.newStatus,
+        version: 0,
+        asked: null,
+        entries: [],
+      });
       hub.giveAll(hub.probes.get(kid) as FakeProbe);
     }
-    json(response, 200, { probeId: id, region: fakeRegion, status: 'active' });
+    json(response, 200, { probeId: id, region: fakeRegion, status: hub.newStatus });
   }
 
   return hub;

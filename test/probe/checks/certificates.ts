@@ -42,7 +42,9 @@ export async function issue(subject: Subject, issuer?: Issued): Promise<Issued> 
     );
   }
   const cert = await X509CertificateGenerator.create({
-    serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString('hex').replace(/^[89a-f]/, '1'),
+    serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(8)))
+      .toString('hex')
+      .replace(/^[89a-f]/, '1'),
     subject: name,
     issuer: issuer ? new X509Certificate(issuer.cert).subject : name,
     notBefore: new Date(Date.now() + fromDays * dayMs),

@@ -5,19 +5,26 @@ const text = 'the quick brown fox, 42 times';
 const bomb = Buffer.alloc(8_000_000, 'a');
 const encoded = (coding: string, body: Buffer): Answer => says(whole(body, [`Content-Encoding: ${coding}`]));
 
-const lead = (location: string, status = '302 Found'): Answer => says(whole('', [`Location: ${location}`], status));
+const lead = (location: string, status = '302 Found'): Answer =>
+  says(whole('', [`Location: ${location}`], status));
 
 /** What the sites of the case table answer, by path; a query string changes nothing. */
 export const lyingSite: Readonly<Record<string, Answer>> = {
-  '/ok': says(whole(text, ['Content-Type: text/plain', 'X-Shop: open', 'Set-Cookie: a=1', 'Set-Cookie: b=2'])),
+  '/ok': says(
+    whole(text, ['Content-Type: text/plain', 'X-Shop: open', 'Set-Cookie: a=1', 'Set-Cookie: b=2']),
+  ),
   '/http10': says('HTTP/1.0 200 OK\r\n\r\nhi'),
-  '/chunked': says('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n'),
+  '/chunked': says(
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n',
+  ),
   '/trailers': says('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n'),
   '/until-close': says('HTTP/1.1 200 OK\r\n\r\nuntil the end'),
   '/204': says('HTTP/1.1 204 No Content\r\n\r\n'),
   '/304': says('HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n'),
   '/head': says('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'),
-  '/early-hints': says(Buffer.concat([Buffer.from('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'), whole(text)])),
+  '/early-hints': says(
+    Buffer.concat([Buffer.from('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'), whole(text)]),
+  ),
   '/500': says(whole('oops', [], '500 Internal Server Error')),
   '/404': says(whole('none', [], '404 Not Found')),
   '/json': says(
@@ -25,7 +32,9 @@ export const lyingSite: Readonly<Record<string, Answer>> = {
       'Content-Type: application/json',
     ]),
   ),
-  '/latin1': says(whole(Buffer.from('caf\u00e9', 'latin1'), ['Content-Type: text/plain; charset=iso-8859-1'])),
+  '/latin1': says(
+    whole(Buffer.from('caf\u00e9', 'latin1'), ['Content-Type: text/plain; charset=iso-8859-1']),
+  ),
   '/slow': (socket) => void setTimeout(() => socket.end(whole(text)), 120),
 
   // Lengths and chunks that do not hold.
@@ -62,12 +71,12 @@ export const lyingSite: Readonly<Record<string, Answer>> = {
     'X-More: and more\r\n'.repeat(100),
   ),
   '/endless-1xx': goesOn('', 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'),
-  '/endless-extension': goesOn(
-    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;',
-    'x'.repeat(16_384),
-  ),
+  '/endless-extension': goesOn('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;', 'x'.repeat(16_384)),
   '/endless-body': goesOn('HTTP/1.1 200 OK\r\n\r\n', 'x'.repeat(16_384)),
-  '/endless-chunks': goesOn('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n'.repeat(1000)),
+  '/endless-chunks': goesOn(
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+    '1\r\nx\r\n'.repeat(1000),
+  ),
   '/dripping-head': goesOn('HTTP/1.1 200 OK\r\nX-A: ', 'a', 20),
   '/dripping-body': goesOn('HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n', 'a', 20),
   '/dripping-1xx': goesOn('', 'HTTP/1.1 102 Processing\r\n\r\n', 60),

@@ -32,7 +32,10 @@ export function startChecker(over: Partial<CheckerOptions> = {}): Promise<Checke
   });
 }
 
-export function assignmentOf(url: string, { timeoutMs = 2000, robots = 'ignore', request, expect }: Wish = {}): Assignment {
+export function assignmentOf(
+  url: string,
+  { timeoutMs = 2000, robots = 'ignore', request, expect }: Wish = {},
+): Assignment {
   return assignmentSchema.parse({
     id: 1,
     rev: 1,

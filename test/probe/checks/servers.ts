@@ -25,7 +25,11 @@ export interface RawServer {
 /** A server that reads requests and answers with bytes of the test's own; `greet` sees a connection before its request. */
 export async function startRawServer(
   answer: Answer,
-  options: { readonly tls?: TlsOptions; readonly greet?: (socket: Socket) => void; readonly host?: string } = {},
+  options: {
+    readonly tls?: TlsOptions;
+    readonly greet?: (socket: Socket) => void;
+    readonly host?: string;
+  } = {},
 ): Promise<RawServer> {
   const asked: Asked[] = [];
   const open = new Set<Socket>();
