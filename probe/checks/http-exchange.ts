@@ -117,6 +117,8 @@ export function exchange(
         finish(false);
       },
       onError(error) {
+        // RFC 9110, section 8.6: a 304 may say the length of what it does not send; undici counts it as missing.
+        if (status === 304 && bytes === 0 && isLengthMismatch(error)) return finish(false);
         fail(exchangeFailure(error, status !== null, bytes));
       },
     };
@@ -167,6 +169,9 @@ function watchWire(socket: Socket, most: number, report: (version: string | null
   };
 }
 
+const isLengthMismatch = (error: Error) =>
+  (error as NodeJS.ErrnoException).code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+
 function connectionGone(): Error {
   return Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' });
 }
@@ -189,16 +194,19 @@ function exchangeFailure(error: Error, answered: boolean, bytes: number): Failur
         return failure('http.protocol', 'an informational answer that was not asked for (100 or 101)');
       return lost('was closed');
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
-      return lost('was closed');
+      // Before the head has ended this is undici's word for whatever else was wrong with it.
+      return answered
+        ? lost('was closed')
+        : failure('http.protocol', 'not HTTP/1.1: lengths that contradict');
     case 'UND_ERR_HEADERS_OVERFLOW':
       return failure('http.protocol', `more than ${maxHeaderBytes / 1024} KiB of headers`);
   }
   if (code.startsWith('ERR_SSL_')) return handshakeFailure(error);
-  // llhttp's reasons are its own words, never the server's.
-  if (code.startsWith('HPE_')) {
-    const reason = /\(([^()]*)\)$/.exec(error.message)?.[1];
-    if (code === 'HPE_INVALID_EOF_STATE' || code === 'HPE_CLOSED_CONNECTION') return lost('was closed');
-    return failure('http.protocol', `not HTTP/1.1: ${reason ?? code}`);
+  if (error.name === 'HTTPParserError') {
+    // llhttp's reasons are its own words, never the server's.
+    const reason = /\(([^()]*)\)$/.exec(error.message)?.[1] ?? '';
+    if (reason.startsWith('Invalid EOF state')) return lost('was closed');
+    return failure('http.protocol', `not HTTP/1.1: ${reason}`);
   }
   return failure('probe.internal', `${error.name}: ${code || error.message}`);
 }

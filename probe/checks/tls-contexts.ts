@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 
 /** Everything that decides whom a handshake trusts and what it offers. PEM texts. */
@@ -46,6 +46,7 @@ function nameOf({ ca, cert, key, minVersion }: TrustSettings): string {
 }
 
 function makeContext({ ca, cert, key, minVersion }: TrustSettings): SecureContext {
+  if (ca !== undefined) assertCertificates(ca);
   const old = minVersion === '1.0' || minVersion === '1.1';
   return createSecureContext({
     ...(ca === undefined ? {} : { ca }),
@@ -57,4 +58,11 @@ function makeContext({ ca, cert, key, minVersion }: TrustSettings): SecureContex
     // OpenSSL 3 speaks TLS 1.0 and 1.1 at security level 0 only; whoever asks for them gets it for that endpoint alone.
     ...(old ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
   });
+}
+
+/** OpenSSL passes over what it cannot read in `ca`, and the machine's own authorities would be trusted in its place. */
+function assertCertificates(ca: string): void {
+  const blocks = ca.match(/-----BEGIN [^-]*CERTIFICATE-----[^-]*-----END [^-]*-----/g) ?? [];
+  if (blocks.length === 0) throw Object.assign(new Error('no certificate'), { code: 'ERR_NO_CERTIFICATE' });
+  for (const block of blocks) new X509Certificate(block);
 }
