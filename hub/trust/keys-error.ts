@@ -8,6 +8,8 @@ export class KeysError extends Error {
     | 'unwritable'
     /** The root key is needed and is not here. */
     | 'root_away'
+    /** Another database's. */
+    | 'foreign'
     /** Somebody else is changing them. */
     | 'in_use';
 

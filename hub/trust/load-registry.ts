@@ -6,6 +6,7 @@ import { listProbes } from '../store/list-probes.ts';
 import { listRegions } from '../store/list-regions.ts';
 import type { ProbeRow } from '../store/probe-row.ts';
 import type { Catalog } from './catalog.ts';
+import { checkKeys } from './check-keys.ts';
 import type { HubKeys } from './keys.ts';
 import { probeRowHolds } from './probe-rows.ts';
 import type { Region, RegisteredProbe, Registry } from './registry.ts';
@@ -37,9 +38,10 @@ interface Known {
   readonly allRegions: ReadonlySet<number>;
 }
 
-/** Resolves when the registry is read. Rows whose HMAC does not hold are left out, told of once, and counted. */
+/** Resolves when the registry is read; throws KeysError where these keys are another database's. Rows whose HMAC does not hold are left out, told of once, and counted. */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
   const { db, keys, catalog, changes, log, metrics = createTrustMetrics() } = options;
+  await checkKeys(db, keys);
   let known = await read(new Map());
   /** By the catalog's own set of names. */
   let regionSets = new WeakMap<ReadonlySet<string>, ReadonlySet<number>>();

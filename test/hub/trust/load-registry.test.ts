@@ -1,5 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { newKey, type TestKey, type TrustScene, trustScene } from './scene.ts';
+import { type Database, openDatabase } from '../../../hub/store/database.ts';
+import { startRegistry } from '../../../hub/trust/load-registry.ts';
+import { testDatabase } from '../../harness/postgres.ts';
+import { quiet } from '../ingest/scene.ts';
+import { emptyCatalog, newKey, type TestKey, type TrustScene, trustScene } from './scene.ts';
 
 let hub: TrustScene;
 let key: TestKey;
@@ -104,6 +109,37 @@ describe('one who can only write to the database', () => {
 });
 
 describe('the registry', () => {
+  test('does not start with the keys of another database, unless there is nothing to lose', async () => {
+    const start = (db: Database, hmac: Uint8Array) =>
+      startRegistry({
+        db,
+        keys: { hmac },
+        catalog: emptyCatalog,
+        changes: { subscribe: () => () => undefined, stop: async () => undefined },
+        log: quiet,
+      });
+    await expect(start(hub.db, randomBytes(32))).rejects.toMatchObject({
+      name: 'KeysError',
+      code: 'foreign',
+      message: expect.stringMatching(/are not those that the \d+ probes and endpoints in this database/),
+    });
+    (await start(hub.db, hub.keys.hmac)).stop();
+    const { url, drop } = await testDatabase();
+    const empty = openDatabase({ url });
+    const [first, second] = [randomBytes(32), randomBytes(32)];
+    (await start(empty, first)).stop();
+    (await start(empty, second)).stop();
+    await empty.run(`insert into regions (name) values ('x')`);
+    await empty.run(
+      `insert into probes (region_id, name, public_key, thumbprint, status, enrollment, mac)
+       values (1, 'x', 'x', 'x', 'active', gen_random_uuid(), '')`,
+    );
+    await expect(start(empty, first)).rejects.toMatchObject({ code: 'foreign' });
+    (await start(empty, second)).stop();
+    await empty.end();
+    await drop();
+  });
+
   test('hears of a region and of a probe that another replica let in', async () => {
     const other = await trustScene({ beside: hub });
     try {

@@ -245,7 +245,7 @@ async function answered<T>(response: Response): Promise<Answered<T>> {
   };
 }
 
-const emptyCatalog: Pick<Catalog, 'regionsOf' | 'refresh' | 'subscribe'> = {
+export const emptyCatalog: Pick<Catalog, 'regionsOf' | 'refresh' | 'subscribe'> = {
   regionsOf: () => undefined,
   refresh: async () => undefined,
   subscribe: () => () => undefined,
