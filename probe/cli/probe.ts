@@ -25,7 +25,7 @@ interface ProbeFlags {
   readonly delivery?: string;
   readonly workers?: string;
   readonly capacity?: string;
-  readonly allowNetwork: readonly string[];
+  readonly allowNetwork?: readonly string[];
   readonly allowProxy?: boolean;
   readonly hubCa?: string;
   readonly metrics?: string;
@@ -59,8 +59,7 @@ export function probeCommand(context: CliContext): Command {
     .option(
       '--allow-network CIDR[:PORT]',
       'a private network that it may check (repeatable)',
-      (value: string, before: readonly string[]) => [...before, value],
-      [],
+      (value: string, before: readonly string[] = []) => [...before, value],
     )
     .option('--allow-proxy', 'endpoints may name a proxy to be checked through')
     .option('--hub-ca FILE', 'an authority to trust for the hub, as PEM')
@@ -119,10 +118,7 @@ export function readConfig(flags: ProbeFlags, { env, cwd }: Pick<CliContext, 'en
     throw new UsageError(`--hub ${hub}: write it as https://hub.example`);
   }
   const workers = count(either(flags.workers, 'WORKERS') ?? '1', '--workers', 256);
-  const networks =
-    flags.allowNetwork.length > 0
-      ? flags.allowNetwork
-      : (env.PARALLAX_ALLOW_NETWORK ?? '').split(/[\s,]+/).filter(Boolean);
+  const networks = flags.allowNetwork ?? (env.PARALLAX_ALLOW_NETWORK ?? '').split(/[\s,]+/).filter(Boolean);
   for (const network of networks) {
     try {
       parseNetworkRule(network);
