@@ -103,6 +103,16 @@ export function startLive(options: LiveOptions): Live {
     void refreshSparks(at);
   }
 
+  /** What moves from now on: nobody watched before. */
+  function noteStates(): void {
+    const fresh = asOf(board, bus.status(), seconds());
+    states.clear();
+    drawn.clear();
+    for (const endpoint of board.endpoints()) {
+      states.set(endpoint.id, rowFor(board, endpoint, board.regions(), fresh).state);
+    }
+  }
+
   /** Endpoints whose worst view is another than it was: where something came, and now and then where nothing came. */
   function movedIn(tick: Tick, at: number): { id: number; name: string; from: ViewState; to: ViewState }[] {
     const sweep = at - sweptAt >= sweepMs;
@@ -269,7 +279,9 @@ export function startLive(options: LiveOptions): Live {
       write('retry: 2000\n\n');
       sendRows(client, missed(client), new Map());
       client.send('beat', { now: seconds() }, versionText());
-      watching ??= board.watch(onTick);
+      if (watching) return;
+      noteStates();
+      watching = board.watch(onTick);
     };
     const body = new ReadableStream<Uint8Array>(
       { start, cancel: leave },

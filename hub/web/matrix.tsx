@@ -13,7 +13,7 @@ export interface MatrixProps {
   readonly now: number;
 }
 
-/** One row an endpoint, one column a region. More than twelve columns fit no screen: then the views alone stand. */
+/** One row an endpoint, one column a region. More than ten columns fit no screen: then the views alone stand. */
 export const Matrix = ({ groups, regions, spark, now }: MatrixProps) => (
   <table class={`matrix ${density(regions.length)}`} id="matrix" tabindex={-1}>
     <caption class="vh">
@@ -46,10 +46,11 @@ export const Matrix = ({ groups, regions, spark, now }: MatrixProps) => (
     {groups.map((group) => (
       <tbody>
         <tr class="group">
-          <th colspan={regions.length + 3} scope="rowgroup">
+          <th colspan={3} scope="rowgroup">
             <h2>{group.team ? <bdi>{group.team}</bdi> : 'no team'}</h2>
             {tally(group.counts)}
           </th>
+          {regions.length > 0 && <td class="c-region" colspan={regions.length}></td>}
           <td class="c-spark"></td>
           <td class="c-age"></td>
         </tr>
@@ -62,7 +63,7 @@ export const Matrix = ({ groups, regions, spark, now }: MatrixProps) => (
 );
 
 function density(regions: number): string {
-  return regions <= 6 ? 'few' : regions <= 12 ? 'many' : 'most';
+  return regions <= 6 ? 'few' : regions <= 10 ? 'many' : 'most';
 }
 
 /** `7 endpoints: 1 down, 6 up`. */

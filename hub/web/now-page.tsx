@@ -1,5 +1,6 @@
 import type { Child } from 'hono/jsx';
 import { few, listed, whole } from './figures.ts';
+import { Held } from './held.tsx';
 import { OneView, Pair } from './marks.tsx';
 import { Matrix, type MatrixProps, stateWords, tally } from './matrix.tsx';
 import type { PageRegion, Row } from './row.ts';
@@ -42,8 +43,6 @@ export const NowPage = (props: NowProps) => {
       ) : (
         <>
           <FilterBar selection={selection} selected={selected} />
-          <div class="changes" id="changes" role="status" hidden></div>
-          <div class="note unknown" id="link-lost" role="status" hidden></div>
           <div id="live" data-version={props.version}>
             {selected.matching > 0 ? (
               <Matrix groups={selected.groups} regions={regions} spark={props.spark} now={props.now} />
@@ -57,6 +56,7 @@ export const NowPage = (props: NowProps) => {
               </div>
             )}
           </div>
+          <Held />
           <Pager selection={selection} selected={selected} />
           <Key regions={regions} />
         </>

@@ -1,6 +1,7 @@
 import type { PageProbe } from './board.ts';
 import { bytes, clockTime, dayTime, few, whole, withUnit } from './figures.ts';
 import { isSeen } from './health.tsx';
+import { Held } from './held.tsx';
 import { Mark } from './marks.tsx';
 import { Age } from './matrix.tsx';
 import { compare } from './region-order.ts';
@@ -40,7 +41,6 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
           </p>
         </div>
       </div>
-      <div class="changes" id="changes" role="status" hidden></div>
       <div class="note down" id="refused" role="alert" hidden></div>
       <div id="live" data-probes={sorted.map(({ id, status }) => `${id}${status[0]}`).join(' ')}>
         {shown.length === 0 ? (
@@ -99,6 +99,7 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
           </p>
         )}
       </div>
+      <Held />
     </>
   );
 };

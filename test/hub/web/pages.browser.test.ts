@@ -124,17 +124,18 @@ describe.skipIf(!chromiumPath)('pages in a browser', () => {
       page.locator('.row').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-id')));
     const before = await order();
     const places = () =>
-      page.locator('.row').evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
-    const heights = await places();
+      page.locator('.row').evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().top));
+    const tops = await places();
     await scene.see({ endpointId: ids.shop ?? 0, region: there, ago: 0, failed: 'wait.timeout' });
     const cell = page.locator(`.row[data-id="${ids.shop}"] td.cell`).nth(1);
     await expect.poll(() => cell.getAttribute('class'), { timeout: 10_000 }).toContain('down');
     expect(await cell.locator('.txt').textContent()).toBe('timeout');
     expect(await page.locator(`.row[data-id="${ids.shop}"] .views .down`).count()).toBe(1);
     expect(await order()).toEqual(before);
-    expect(await places()).toEqual(heights);
+    expect(await places()).toEqual(tops);
     const changes = page.locator('#changes');
     await changes.getByText('1 change', { exact: true }).waitFor();
+    expect(await places()).toEqual(tops);
     expect(await axeFindings(page)).toEqual([]);
 
     await page.getByRole('button', { name: 'Show them' }).click();
