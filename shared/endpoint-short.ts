@@ -8,11 +8,10 @@ export function shortDocument(document: EndpointDocument): EndpointDocument {
   const known = protocols[protocolOfUrl(url) ?? ''];
   if (!known) return document;
   const bare = z.encode(known.schema, known.schema.parse({ name, url }));
-  return {
-    name,
-    url,
-    ...(without(document, { ...bare, name: null, url: null }) as object),
-  } as EndpointDocument;
+  // Read and written once more, its keys stand in the order of the contract (PostgreSQL's jsonb has one of its own).
+  const read = known.schema.safeParse(document);
+  const ordered = read.success ? z.encode(known.schema, read.data) : document;
+  return { name, url, ...without(ordered, { ...bare, name, url }) };
 }
 
 function without(value: Readonly<Record<string, unknown>>, defaults: Readonly<Record<string, unknown>>) {

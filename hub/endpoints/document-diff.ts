@@ -21,7 +21,7 @@ export function diffDocuments(before: SealedDocument, after: SealedDocument): Fi
 
 function* differences(before: unknown, after: unknown, path: DocumentPath): Generator<FieldChange> {
   if (isRecord(before) && isRecord(after)) {
-    for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    for (const key of new Set([...Object.keys(after), ...Object.keys(before)])) {
       yield* differences(before[key], after[key], [...path, key]);
     }
   } else if (canonicalJson(before ?? null) !== canonicalJson(after ?? null)) {

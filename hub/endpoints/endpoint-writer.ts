@@ -85,8 +85,10 @@ export function createEndpointWriter(options: {
   readonly keys: Pick<HubKeys, 'hmac'>;
   /** PARALLAX_SECRET, 32 bytes. */
   readonly secret: Uint8Array;
+  /** How long a writer waits for those before it. */
+  readonly patienceMs?: number;
 }): EndpointWriter {
-  const { db, keys } = options;
+  const { db, keys, patienceMs = 15_000 } = options;
   const box = createSecretBox(options.secret);
   const trusted = (row: EndpointRow | null) => (row && endpointRowHolds(keys.hmac, row) ? row : null);
 
@@ -155,7 +157,7 @@ export function createEndpointWriter(options: {
 
   /** Runs alone among writers. `at` is the instant of all it changes. */
   async function writing<T>(work: (sql: Sql, at: number) => Promise<T>): Promise<T> {
-    return db.transaction(async (sql) => work(sql, await lock(sql)));
+    return db.transaction(async (sql) => work(sql, await lock(sql, patienceMs)));
   }
 
   async function one(
@@ -280,9 +282,9 @@ interface Plan {
 
 const secretAgain = [422, 'endpoint.secret_again'] as const;
 
-async function lock(sql: Sql): Promise<number> {
+async function lock(sql: Sql, patienceMs: number): Promise<number> {
   try {
-    return await lockEndpoints(sql);
+    return await lockEndpoints(sql, patienceMs);
   } catch (error) {
     if ((error as { code?: string }).code !== '55P03') throw error;
     throw new Problem(503, 'endpoint.busy', 'others are writing endpoints: try again in a moment', {
