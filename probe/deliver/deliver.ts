@@ -17,11 +17,13 @@ export interface DeliverOptions {
   readonly parkTries?: number;
   /** Told when nothing can be delivered, and when it can again. */
   readonly onTrouble: (trouble: string | null) => void;
+  /** Told of batches that were lost on the way. */
+  readonly onLost?: (batches: number) => void;
   readonly random?: () => number;
 }
 
 export interface Delivery {
-  /** The first spool's live batches come before all others. */
+  /** The newest comes first: it is the one that still grows. */
   attach(spool: Spool): DeliveryPlan;
   detach(spool: Spool): void;
   /** There may be something to do. */
@@ -69,11 +71,9 @@ export function startDelivery(options: DeliverOptions): Delivery {
 
   function lookForLost({ stream }: Spool, plan: DeliveryPlan): void {
     const lost = plan.again(performance.now());
-    if (lost > 0)
-      log.warn(
-        { stream, batches: lost },
-        'batches are not durable long after they were sent: sending them again',
-      );
+    if (lost === 0) return;
+    options.onLost?.(lost);
+    log.warn({ stream, batches: lost }, 'not durable long after they were sent: sending these batches again');
   }
 
   function pump(): void {
@@ -182,7 +182,7 @@ export function startDelivery(options: DeliverOptions): Delivery {
     attach(spool) {
       const plan = createDeliveryPlan();
       plan.found(spool.found());
-      lines.push({ spool, plan, refused: new Map() });
+      lines.unshift({ spool, plan, refused: new Map() });
       pump();
       return plan;
     },

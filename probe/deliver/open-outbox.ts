@@ -1,18 +1,16 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { HubLink, Identity } from '../hub/hub-link.ts';
-import { readHead, writeHead } from '../spool/head-file.ts';
 import { defaultSpoolLimits, openSpool, type Spool, type SpoolLimits } from '../spool/spool.ts';
 import { createAccessTokens } from './access-token.ts';
 import { type DeliverOptions, startDelivery } from './deliver.ts';
 import { createKafkaWay } from './kafka-way.ts';
-import type { Outbox, OutboxTerms } from './outbox.ts';
+import type { Outbox, OutboxStatus, OutboxTerms } from './outbox.ts';
 import { createOutboxMetrics } from './outbox-metrics.ts';
 import type { DeliveryPlan } from './plan.ts';
 import { createRelay } from './relay.ts';
+import { findStreams, makeStream, removeStream } from './stream-folders.ts';
 import { createWays, type Delivery, type WaysOptions } from './ways.ts';
 
 export interface OutboxOptions {
@@ -28,62 +26,75 @@ export interface OutboxOptions {
   readonly registry?: Registry;
   /** PEM, for brokers that ask for a client's certificate. */
   readonly kafkaCertificate?: { readonly cert: string; readonly key: string };
-  readonly timing?: Pick<DeliverOptions, 'pauseMs' | 'parkMs' | 'parkTries' | 'backlogPerSecond'> &
-    Pick<WaysOptions, 'restMs'> & { readonly relayTimeoutMs?: number; readonly kafkaTimeoutMs?: number };
+  readonly timing?: OutboxTiming;
 }
+
+/** Waits and deadlines, which tests shorten. */
+export type OutboxTiming = Pick<DeliverOptions, 'pauseMs' | 'parkMs' | 'parkTries' | 'backlogPerSecond'> &
+  Pick<WaysOptions, 'restMs'> & { readonly relayTimeoutMs?: number; readonly kafkaTimeoutMs?: number };
 
 interface Stream {
   readonly spool: Spool;
   readonly plan: DeliveryPlan;
 }
 
-const streamFolder = /^[0-9a-f]{32}$/;
 const urgentMs = 100;
 /** While nothing gets out nothing is urgent: fuller batches keep a long outage small. */
 const troubleLingerMs = 30_000;
+/** What a lease request may name. */
+const mostStreams = 64;
 
 /** Opens the spool, repairs it and begins to deliver what it holds. Rejects with the disk's own error. */
 export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
-  const { dir, identity, link, log, now, timing = {} } = options;
-  const limits: SpoolLimits = { ...defaultSpoolLimits, ...options.limits };
+  const { dir, identity, link, log, now, registry, kafkaCertificate, timing = {} } = options;
+  const limits = { ...defaultSpoolLimits, ...options.limits };
   const ended = new AbortController();
+  const token = createAccessTokens(link, ended.signal);
+  const clientId = `parallax-probe-${identity.probeId}`;
   const ways = createWays({
     delivery: options.delivery,
     relay: createRelay(link, timing.relayTimeoutMs),
     openKafka: (access) =>
       createKafkaWay({
         access,
-        token: createAccessTokens(link, ended.signal),
-        certificate: options.kafkaCertificate ?? null,
-        clientId: `parallax-probe-${identity.probeId}`,
+        token,
+        certificate: kafkaCertificate ?? null,
+        clientId,
         log,
-        ...(timing.kafkaTimeoutMs && { timeoutMs: timing.kafkaTimeoutMs }),
+        ...(timing.kafkaTimeoutMs !== undefined && { timeoutMs: timing.kafkaTimeoutMs }),
       }),
     log,
     onTried: (way, outcome) => metrics.tried(way, outcome),
     ...(timing.restMs && { restMs: timing.restMs }),
   });
-  const delivery = startDelivery({ ...timing, way: ways, log, onTrouble: setPace });
+  const delivery = startDelivery({
+    ...timing,
+    way: ways,
+    log,
+    onTrouble: setPace,
+    onLost: (batches) => metrics.lost(batches),
+  });
+  /** The one that results are added to first. */
   const streams: Stream[] = [];
   let terms: OutboxTerms = { leaseVersion: 0, lingerMs: 1000, durable: [], kafka: null };
-
+  let stopping = false;
+  /** One change of streams at a time. */
+  let changing: Promise<void> | null = null;
   const metrics = createOutboxMetrics(() => {
-    const all = streams.map(({ spool }) => spool.status());
-    const sum = (key: 'bytes' | 'dropped' | 'waiting') =>
-      all.reduce((total, status) => total + status[key], 0);
-    return { bytes: sum('bytes'), dropped: sum('dropped'), waiting: sum('waiting'), open: delivery.open() };
-  }, options.registry);
+    const waiting = streams.reduce((sum, { spool }) => sum + spool.status().waiting, 0);
+    return { waiting, open: delivery.open() };
+  }, registry);
 
   function setPace(): void {
-    const inTrouble = delivery.trouble() !== null;
-    const lingerMs = inTrouble ? Math.max(terms.lingerMs, troubleLingerMs) : terms.lingerMs;
-    const pace = { leaseVersion: terms.leaseVersion, lingerMs, urgentMs: inTrouble ? lingerMs : urgentMs };
+    const held = delivery.trouble() !== null;
+    const lingerMs = held ? Math.max(terms.lingerMs, troubleLingerMs) : terms.lingerMs;
+    const pace = { leaseVersion: terms.leaseVersion, lingerMs, urgentMs: held ? lingerMs : urgentMs };
     for (const { spool } of streams) spool.setPace(pace);
   }
 
   async function open(stream: string): Promise<Stream> {
     let plan: DeliveryPlan | null = null;
-    const sealedEarly: number[] = [];
+    const early: number[] = [];
     const spool = await openSpool({
       dir: join(dir, stream),
       stream,
@@ -93,116 +104,112 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
       now,
       onSealed(seq) {
         if (plan) plan.sealed(seq);
-        else sealedEarly.push(seq);
+        else early.push(seq);
         delivery.nudge();
       },
       onDropped: (first, last) => plan?.gone(first, last),
     });
     plan = delivery.attach(spool);
-    for (const seq of sealedEarly) plan.sealed(seq);
+    for (const seq of early) plan.sealed(seq);
     return { spool, plan };
   }
 
-  const { current, old } = await findStreams(dir, identity, log);
-  const stream = current ?? (await makeStream(dir, identity, now()));
-  const first = await open(stream);
-  streams.push(first);
-  for (const each of old) streams.push(await open(each));
-  setPace();
-  delivery.nudge();
+  function current(): Stream {
+    const [first] = streams;
+    if (!first) throw new Error('the outbox has no stream');
+    return first;
+  }
 
-  async function endOld(): Promise<void> {
+  async function endEmptied(): Promise<void> {
     for (const each of streams.slice(1)) {
       const { lastSeq, durable, waiting } = each.spool.status();
       if (waiting > 0 || durable < lastSeq) continue;
-      streams.splice(streams.indexOf(each), 1);
-      delivery.detach(each.spool);
-      await each.spool.close();
-      await rm(join(dir, each.spool.stream), { recursive: true, force: true });
+      await end(each);
       log.info({ stream: each.spool.stream }, 'an old spool is empty: removed');
     }
   }
 
+  async function end(stream: Stream): Promise<void> {
+    streams.splice(streams.indexOf(stream), 1);
+    delivery.detach(stream.spool);
+    await stream.spool.close();
+    await removeStream(dir, stream.spool.stream);
+  }
+
+  /**
+   * The hub has numbers that were never given here: the folder was put back from a backup. Whatever now gets one of
+   * them would be taken for a repetition, so what was added since goes into a new stream.
+   */
+  async function leaveRolledBack(): Promise<void> {
+    const left = current();
+    log.error(
+      { stream: left.spool.stream },
+      'the hub has more of this spool than is here: was the folder restored? A new stream begins',
+    );
+    const next = await open(await makeStream(dir, identity, now()));
+    streams.unshift(next);
+    setPace();
+    delivery.detach(left.spool);
+    await left.spool.sealNow();
+    for (const result of await left.spool.addedHere()) void next.spool.add(result, false);
+    await next.spool.sealNow();
+    await end(left);
+  }
+
+  function change(what: () => Promise<void>): void {
+    if (stopping) return;
+    changing ??= what()
+      .catch((error: unknown) => log.warn({ err: error }, 'the streams of the spool could not be changed'))
+      .finally(() => {
+        changing = null;
+      });
+  }
+
+  const found = await findStreams(dir, identity, log);
+  if (found.old.length > 0)
+    log.warn({ streams: found.old.length }, 'old spools are delivered beside the new');
+  for (const stream of found.old) streams.push(await open(stream));
+  streams.unshift(await open(found.current ?? (await makeStream(dir, identity, now()))));
+  setPace();
+
   return {
     async add(result, urgent) {
-      await first.spool.add(result, urgent);
+      await current().spool.add(result, urgent);
       metrics.added();
     },
     obey(next) {
       terms = next;
       ways.obey(next.kafka);
-      for (const { stream: id, upTo } of next.durable) {
-        const found = streams.find(({ spool }) => spool.stream === id);
-        found?.spool.durableTo(upTo);
-        found?.plan.durable(upTo, performance.now());
+      for (const { spool, plan } of streams) {
+        const upTo = next.durable.find(({ stream }) => stream === spool.stream)?.upTo ?? 0;
+        if (spool === current().spool && upTo > spool.status().lastSeq) change(leaveRolledBack);
+        spool.durableTo(upTo);
+        plan.durable(upTo, performance.now());
       }
+      if (streams.length > 1) change(endEmptied);
       setPace();
       delivery.nudge();
-      void endOld().catch((error: unknown) => log.warn({ err: error }, 'an old spool could not be removed'));
     },
-    status() {
+    status(): OutboxStatus {
       const all = streams.map(({ spool }) => ({ stream: spool.stream, ...spool.status() }));
-      const broken = all.find(({ trouble }) => trouble !== null)?.trouble ?? null;
-      const trouble = delivery.trouble() ?? broken;
+      const disk = all.find(({ trouble }) => trouble !== null)?.trouble ?? null;
       return {
         spoolBytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
         dropped: all.reduce((sum, { dropped }) => sum + dropped, 0),
-        streams: all.slice(0, 64).map(({ stream: id, lastSeq }) => ({ stream: id, lastSeq })),
+        streams: all.slice(0, mostStreams).map(({ stream, lastSeq }) => ({ stream, lastSeq })),
         way: delivery.trouble() === null ? ways.current() : null,
-        trouble,
+        trouble: delivery.trouble() ?? disk,
       };
     },
     async stop(signal) {
+      stopping = true;
+      await changing;
       await Promise.all(streams.map(({ spool }) => spool.sealNow()));
       await delivery.drain(signal);
-      await delivery.stop();
       ended.abort(new Error('the probe is stopping'));
+      await delivery.stop();
       await ways.close();
       await Promise.all(streams.map(({ spool }) => spool.close()));
     },
   };
-}
-
-/** The stream to go on with is the newest whose head can be read; the others are only emptied. */
-async function findStreams(dir: string, identity: Identity, log: Logger) {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const old: string[] = [];
-  let current: { readonly stream: string; readonly madeAt: number } | null = null;
-  for (const stream of (await readdir(dir)).filter((name) => streamFolder.test(name)).sort()) {
-    const folder = join(dir, stream);
-    const head = await readHead(folder);
-    if (
-      head &&
-      (head.kid !== identity.kid || head.probeId !== identity.probeId || head.regionId !== identity.region.id)
-    ) {
-      log.error(
-        { stream, probeId: head.probeId },
-        'a spool of another probe lies here: it is removed, nobody may speak for that one',
-      );
-      await rm(folder, { recursive: true, force: true });
-    } else if (head && !head.closed && (!current || head.madeAt > current.madeAt)) {
-      if (current) old.push(current.stream);
-      current = { stream, madeAt: head.madeAt };
-    } else if (head || (await readdir(folder)).some((name) => /^(sealed|journal)-/.test(name))) {
-      old.push(stream);
-    } else await rm(folder, { recursive: true, force: true });
-  }
-  if (old.length > 0) log.warn({ streams: old.length }, 'old spools hold results: they are delivered too');
-  return { current: current?.stream ?? null, old };
-}
-
-async function makeStream(dir: string, identity: Identity, madeAt: number): Promise<string> {
-  const stream = randomBytes(16).toString('hex');
-  await mkdir(join(dir, stream), { mode: 0o700 });
-  await writeHead(join(dir, stream), {
-    probeId: identity.probeId,
-    regionId: identity.region.id,
-    kid: identity.kid,
-    madeAt,
-    reservedTo: 0,
-    durable: 0,
-    dropped: 0,
-    closed: false,
-  });
-  return stream;
 }

@@ -8,8 +8,6 @@ export interface OutboxMetrics {
 }
 
 export interface OutboxFigures {
-  readonly bytes: number;
-  readonly dropped: number;
   readonly waiting: number;
   readonly open: number;
 }
@@ -22,31 +20,29 @@ export function createOutboxMetrics(
   const registers = [registry];
   const gauge = (name: string, help: string, key: keyof OutboxFigures) =>
     new Gauge({
-      name,
+      name: `parallax_probe_${name}`,
       help,
       registers,
       collect() {
         this.set(figures()[key]);
       },
     });
-  gauge('parallax_spool_bytes', 'Bytes of the spool on disk', 'bytes');
-  gauge('parallax_spool_dropped_results', 'Results dropped since the spool was made', 'dropped');
-  gauge('parallax_spool_waiting_results', 'Results not yet sealed into a batch', 'waiting');
-  gauge('parallax_delivery_open_batches', 'Batches that are not handed over yet', 'open');
+  gauge('results_waiting', 'Results not yet sealed into a batch.', 'waiting');
+  gauge('batches_open', 'Batches that are not handed over yet.', 'open');
   const added = new Counter({
     name: 'parallax_spool_results_total',
     help: 'Results acknowledged',
     registers,
   });
   const tried = new Counter({
-    name: 'parallax_delivery_batches_total',
-    help: 'Batches offered, by the way they went and what came of it',
+    name: 'parallax_probe_batches_offered_total',
+    help: 'Batches offered to Kafka or the relay, and what came of it.',
     labelNames: ['way', 'outcome'],
     registers,
   });
   const lost = new Counter({
-    name: 'parallax_delivery_resent_batches_total',
-    help: 'Batches sent again because they were lost on the way',
+    name: 'parallax_probe_batches_lost_total',
+    help: 'Batches sent again because they were lost on the way.',
     registers,
   });
   return {

@@ -1,19 +1,15 @@
-import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
-import { type Gap, maxBatchResults, type SealedBatch } from '../../shared/batch.ts';
-import { currentBatchSchema } from '../../shared/batch-schema.ts';
+import { type Batch, decodeBatch, type Gap, maxBatchResults, type SealedBatch } from '../../shared/batch.ts';
 import type { Result } from '../../shared/result.ts';
-import { signBytes } from '../../shared/signing.ts';
-import { diskReason } from './disk-reason.ts';
-import { mergeGaps } from './gaps.ts';
-import { type Head, readHead, writeHead } from './head-file.ts';
+import { createDiskWorker } from './disk-worker.ts';
+import { readHead } from './head-file.ts';
 import { createJournal } from './journal.ts';
+import { createLedger } from './ledger.ts';
+import { type Prepared, prepareBatch, type SpoolIdentity } from './prepare-batch.ts';
 import { recover } from './recover.ts';
-import { encodeFitting } from './seal.ts';
-import type { SealedMeta } from './sealed-record.ts';
 import { createSealedStore } from './sealed-store.ts';
-import { openSegmentLog } from './segment-log.ts';
-import { createSeqRanges, type SeqRange } from './seq-ranges.ts';
+import { openSegmentLog, type Segment } from './segment-log.ts';
+import type { SeqRange } from './seq-ranges.ts';
 import { createWaitingLine, type Waiting } from './waiting.ts';
 
 export interface SpoolLimits {
@@ -23,7 +19,10 @@ export interface SpoolLimits {
   readonly maxAgeUs: number;
   /** Results in memory while the disk takes none. */
   readonly maxWaiting: number;
-  /** A result is acknowledged when it is synced: after so many milliseconds at most, together with what came meanwhile. */
+  /**
+   * What is acknowledged is synced. One sync serves all that came in so many milliseconds: at 100 a disk does ten a
+   * second, whatever the rate; 0 syncs as often as the disk can.
+   */
   readonly syncMs: number;
 }
 
@@ -34,15 +33,8 @@ export const defaultSpoolLimits: SpoolLimits = {
   syncMs: 100,
 };
 
-export interface SpoolIdentity {
-  readonly probeId: number;
-  readonly region: { readonly id: number };
-  readonly key: KeyObject;
-  readonly kid: string;
-}
-
 export interface SpoolOptions {
-  /** The stream's own folder. */
+  /** The stream's own folder, which exists. */
   readonly dir: string;
   /** 32 lower-case hex digits. */
   readonly stream: string;
@@ -77,10 +69,12 @@ export interface Spool {
   /** Gives a batch up, whatever it holds. */
   drop(seq: number, reason: string): Promise<void>;
   status(): SpoolStatus;
-  /** Seals what waits and syncs; on a disk that takes nothing it gives up what was not acknowledged. */
-  close(): Promise<void>;
   /** Seals what waits without delay. Resolves when it is sealed, or the disk refuses it. */
   sealNow(): Promise<void>;
+  /** What was added since it was opened, and is still here. */
+  addedHere(): Promise<Result[]>;
+  /** Seals what waits, syncs and closes; what a full disk keeps it from writing was not acknowledged. */
+  close(): Promise<void>;
 }
 
 export interface SpoolStatus {
@@ -95,292 +89,168 @@ export interface SpoolStatus {
   readonly trouble: string | null;
 }
 
-interface Prepared {
-  readonly meta: SealedMeta;
-  readonly value: Uint8Array;
-  readonly taken: readonly Waiting[];
-}
-
-const sealedSegmentBytes = 4 * 1024 * 1024;
-/** Numbers are reserved in the head file in blocks, so that it is rarely written. */
-const reserveSeqs = 256;
-/** What a stream without a readable head may have used beyond what is found: more than any block. */
+const mostSegmentBytes = 4 * 1024 * 1024;
+/** What a stream without a readable head may have used beyond what is found: more than any block of its ledger. */
 const unknownReserve = 2 ** 20;
-const maxGapsABatch = 400;
 const houseMs = 60_000;
-const retryMs = { first: 500, most: 15_000 };
+const never = Number.POSITIVE_INFINITY;
+const nobody = () => undefined;
 
-/** Opens a stream's folder, which must exist. Rejects with the disk's own error. */
+/** Opens a stream's folder and repairs it. Rejects with the disk's own error. */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
-  const { dir, stream, identity, limits, log, now, onSealed, onDropped } = options;
-  const segmentBytes = Math.min(sealedSegmentBytes, Math.ceil(limits.maxBytes / 16));
-  const sealedLog = await openSegmentLog({ dir, name: 'sealed', stream, maxSegmentBytes: segmentBytes });
-  const journalLog = await openSegmentLog({ dir, name: 'journal', stream, maxSegmentBytes: segmentBytes });
-  const readable = await readHead(dir);
-  const was = await recover(sealedLog, journalLog, readable);
+  const { dir, stream, identity, limits, now, onSealed, onDropped } = options;
+  const log = options.log.child({ stream });
+  const maxSegmentBytes = Math.min(mostSegmentBytes, Math.ceil(limits.maxBytes / 16));
+  const sealedLog = await openSegmentLog({ dir, name: 'sealed', stream, maxSegmentBytes });
+  const journalLog = await openSegmentLog({ dir, name: 'journal', stream, maxSegmentBytes });
+  const head = await readHead(dir);
+  const was = await recover(sealedLog, journalLog, head);
+  const ledger = createLedger(dir, head ?? headless(options, was.lastSeq), was);
   const store = createSealedStore(sealedLog, stream, was.facts);
   const journal = createJournal(journalLog, was.journal);
   const line = createWaitingLine(limits.maxWaiting);
-  const gapped = createSeqRanges();
+  const { gapped } = ledger;
+  /** Segments about to go, their loss already in line. */
+  const announced = new Set<Segment>();
 
-  let { lastSeq, lastEntry, durable, dropped } = was;
-  let head: Head = {
-    ...(readable ?? { madeAt: now(), reservedTo: lastSeq + unknownReserve, closed: true }),
-    probeId: identity.probeId,
-    regionId: identity.region.id,
-    kid: identity.kid,
-    durable,
-    dropped,
-  };
   let pace: SpoolPace = { leaseVersion: 0, lingerMs: 1000, urgentMs: 100 };
+  /** Kept until it is on disk, whatever fails in between: a number is never tried with other content. */
   let prepared: Prepared | null = null;
-  let unwrittenSinceMs: number | null = null;
-  let urgentSinceMs: number | null = null;
-  let durableMoved = durable > 0;
+  let unwrittenSinceMs = never;
+  let urgentSinceMs = never;
+  let durableMoved = was.durable > 0;
   let houseAtMs = 0;
-  let closing = false;
-  let closed = false;
-  let trouble: string | null = null;
-  let restUntilMs = 0;
-  let restMs = retryMs.first;
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | null = null;
-  const announced = new Set<unknown>();
+  let hurried = false;
+  const worker = createDiskWorker({ dueMs, step, log });
 
   function push(what: Waiting['what'], urgent: boolean, settle: () => void, n: number | null = null): void {
     const addedMs = performance.now();
     line.push({ what, n, journaled: n !== null, addedMs, urgent, settle });
-    if (n === null) unwrittenSinceMs ??= addedMs;
-    if (urgent) urgentSinceMs ??= addedMs;
+    if (n === null) unwrittenSinceMs = Math.min(unwrittenSinceMs, addedMs);
+    if (urgent) urgentSinceMs = Math.min(urgentSinceMs, addedMs);
   }
 
-  /** Puts a statement of loss in line. Numbers 0 stand for results that never had one: they get one now. */
   function pushGap(gap: Gap, carried = false): void {
-    const numbered = gap.fromSeq > 0 ? gap : { ...gap, fromSeq: lastSeq + 1, toSeq: lastSeq + 1 };
-    lastSeq = Math.max(lastSeq, numbered.toSeq);
-    gapped.add(numbered.fromSeq, numbered.toSeq);
-    if (!carried) dropped += numbered.results;
-    push({ gap: numbered }, false, () => undefined);
+    push({ gap: ledger.noteGap(gap, carried) }, false, nobody);
+  }
+
+  /** A loss without instants of its own is dated now. */
+  function pushLoss(fromSeq: number, toSeq: number, results: number, reason: string, at = now()): void {
+    pushGap({ fromSeq, toSeq, results, fromScheduledAt: at, toScheduledAt: at, reason });
   }
 
   function restore(): void {
     for (const entry of was.pending) {
-      push(
-        'result' in entry ? { result: entry.result } : { gap: entry.gap },
-        false,
-        () => undefined,
-        entry.n,
-      );
       if ('gap' in entry) gapped.add(entry.gap.fromSeq, entry.gap.toSeq);
+      push('result' in entry ? { result: entry.result } : { gap: entry.gap }, false, nobody, entry.n);
     }
-    if (was.losses.length > 0) {
-      log.error(
-        { stream, gaps: was.losses.length },
-        'the spool is damaged: what is lost is said in gap records',
-      );
-    }
+    const results = was.losses.reduce((sum, loss) => sum + loss.results, 0);
+    if (was.losses.length > 0) log.error({ results }, 'the spool is damaged: gap records say what is lost');
     for (const loss of was.losses) pushGap({ ...loss, reason: 'spool damaged' });
-    if ((was.torn || readable === null) && head.reservedTo > lastSeq) {
-      // A batch with one of these numbers may have been sent before its record was spoilt: none is used again.
-      const at = now();
-      const unused = { fromSeq: lastSeq + 1, toSeq: head.reservedTo, results: 0 };
-      pushGap({ ...unused, fromScheduledAt: at, toScheduledAt: at, reason: 'numbers not used' });
+    // A batch with one of these numbers may have been sent before its record was spoilt: none is used again.
+    const spoilt = was.torn || head === null;
+    if (spoilt && ledger.reservedTo() > ledger.lastSeq()) {
+      pushLoss(ledger.lastSeq() + 1, ledger.reservedTo(), 0, 'numbers not used');
     }
   }
 
-  function sealDueMs(): number | null {
+  function sealDueMs(): number {
     if (prepared) return 0;
     const [first] = line.all();
-    if (!first) return null;
-    if (closing || line.results() >= maxBatchResults) return 0;
-    const urgentAtMs = urgentSinceMs === null ? Number.POSITIVE_INFINITY : urgentSinceMs + pace.urgentMs;
-    return Math.min(first.addedMs + pace.lingerMs, urgentAtMs);
+    if (!first) return never;
+    if (hurried || line.results() >= maxBatchResults) return 0;
+    return Math.min(first.addedMs + pace.lingerMs, urgentSinceMs + pace.urgentMs);
   }
 
   function dueMs(): number {
-    const flushAtMs = unwrittenSinceMs === null ? Number.POSITIVE_INFINITY : unwrittenSinceMs + limits.syncMs;
-    const sealAtMs = sealDueMs() ?? Number.POSITIVE_INFINITY;
-    const earliest = durableMoved ? 0 : Math.min(flushAtMs, sealAtMs, houseAtMs);
-    return Math.max(earliest, restUntilMs);
-  }
-
-  function schedule(): void {
-    if (running || closed) return;
-    clearTimeout(timer);
-    const waitMs = dueMs() - performance.now();
-    if (waitMs <= 0) running = work();
-    else timer = setTimeout(schedule, Math.min(Math.ceil(waitMs), houseMs));
-  }
-
-  /** One writer: nothing in this folder happens twice at once. */
-  async function work(): Promise<void> {
-    await null;
-    try {
-      while (!closed && dueMs() <= performance.now()) await step();
-    } catch (error) {
-      suffer(error);
-    }
-    running = null;
-    schedule();
+    if (durableMoved) return 0;
+    return Math.min(unwrittenSinceMs + limits.syncMs, sealDueMs(), houseAtMs);
   }
 
   async function step(): Promise<void> {
-    const nowMs = performance.now();
     const lost = line.takeDropped();
-    if (lost) pushGap({ fromSeq: 0, toSeq: 0, ...lost, reason: 'disk full and memory full' });
-    if ((sealDueMs() ?? Number.POSITIVE_INFINITY) <= nowMs) await seal();
-    else if (unwrittenSinceMs !== null && unwrittenSinceMs + limits.syncMs <= nowMs) await flush();
+    if (lost) pushGap({ fromSeq: 0, toSeq: 0, ...lost, reason: 'disk refused, memory full' });
+    // First, since it makes room on a full disk.
     if (durableMoved) await forget();
+    const nowMs = performance.now();
+    if (sealDueMs() <= nowMs) await seal();
+    else if (unwrittenSinceMs + limits.syncMs <= nowMs) await flush();
     if (performance.now() >= houseAtMs) await keepLimits();
-    if (trouble !== null) log.info({ stream, dropped }, 'the spool takes results again');
-    trouble = null;
-    restMs = retryMs.first;
-    restUntilMs = 0;
   }
 
-  function suffer(error: unknown): void {
-    const reason = diskReason(error);
-    if (trouble === null)
-      log.error({ stream, err: error, waiting: line.results() }, `the spool cannot be written: ${reason}`);
-    trouble = reason;
-    restUntilMs = performance.now() + restMs;
-    restMs = Math.min(restMs * 2, retryMs.most);
-  }
-
-  async function saveHead(over: Partial<Head>): Promise<void> {
-    const next = { ...head, durable, dropped, ...over };
-    await writeHead(dir, next);
-    head = next;
-  }
-
+  /** Acknowledges what waits in memory. */
   async function flush(): Promise<void> {
     const unwritten = line.unwritten();
-    await journal.write(unwritten.map(entryOf));
+    await journal.write(
+      unwritten.map((waiting) => {
+        waiting.n ??= ledger.takeEntry();
+        return { n: waiting.n, ...waiting.what };
+      }),
+    );
     for (const waiting of unwritten) {
       waiting.journaled = true;
       waiting.settle();
     }
-    const rest = line.unwritten()[0];
-    unwrittenSinceMs = rest ? rest.addedMs : null;
-  }
-
-  function entryOf(waiting: Waiting) {
-    if (waiting.n === null) {
-      lastEntry += 1;
-      waiting.n = lastEntry;
-    }
-    return { n: waiting.n, ...waiting.what };
+    lookAtLine();
   }
 
   async function seal(): Promise<void> {
-    prepared ??= prepare(maxBatchResults);
+    const { leaseVersion } = pace;
+    prepared ??= prepareBatch({ stream, identity, ledger, line, leaseVersion, nowUs: now(), onUnfit });
     if (!prepared) return;
     const { meta, value, taken } = prepared;
-    if (meta.seq > head.reservedTo) await saveHead({ reservedTo: meta.seq + reserveSeqs });
+    await ledger.reserve(meta.seq);
     await store.append(meta, value);
     prepared = null;
     for (const { settle } of taken) settle();
-    const rest = line.all();
-    unwrittenSinceMs = rest.find(({ journaled }) => !journaled)?.addedMs ?? null;
-    urgentSinceMs = rest.find(({ urgent }) => urgent)?.addedMs ?? null;
-    onSealed(meta.seq);
+    lookAtLine();
     if (sealedLog.bytes() > limits.maxBytes) houseAtMs = 0;
+    onSealed(meta.seq);
     await journal.coveredTo(meta.coveredTo);
   }
 
-  /**
-   * The next batch with its number, signed. It is kept until it is on disk, whatever fails in between: the same
-   * number is never tried with other content.
-   */
-  function prepare(mostResults: number): Prepared | null {
-    const taken: Waiting[] = [];
-    const results: Result[] = [];
-    const gaps: Gap[] = [];
-    for (const waiting of line.all()) {
-      if (results.length === mostResults || gaps.length === maxGapsABatch) break;
-      taken.push(waiting);
-      if ('result' in waiting.what) results.push(waiting.what.result);
-      else gaps.push(waiting.what.gap);
-    }
-    const last = taken.at(-1);
-    if (!last) return null;
-    const { probeId, region, key, kid } = identity;
-    const seq = lastSeq + 1;
-    const sealedAt = now();
-    const merged = mergeGaps(gaps);
-    const content = { probeId, regionId: region.id, stream, seq, leaseVersion: pace.leaseVersion, sealedAt };
-    const encoded = encodeFitting({ ...content, results, gaps: merged });
-    if (encoded.value === null) {
-      giveUp(taken, results[0], encoded.why);
-      return prepare(mostResults);
-    }
-    if (encoded.taken < results.length) return prepare(encoded.taken);
-    for (const waiting of taken) entryOf(waiting);
-    line.shift(taken.length);
-    lastSeq = seq;
-    const instants = results.map(({ scheduledAt }) => scheduledAt);
-    const sig = signBytes(key, encoded.value).toString('base64url');
-    const meta: SealedMeta = {
-      seq,
-      coveredTo: last.n ?? 0,
-      results: results.length,
-      fromScheduledAt: results.length > 0 ? Math.min(...instants) : 0,
-      toScheduledAt: results.length > 0 ? Math.max(...instants) : 0,
-      sealedAt,
-      gaps: merged,
-      durable,
-      dropped,
-      kid,
-      schema: String(currentBatchSchema),
-      sig,
-    };
-    return { meta, value: encoded.value, taken };
+  function lookAtLine(): void {
+    const all = line.all();
+    unwrittenSinceMs = all.find(({ journaled }) => !journaled)?.addedMs ?? never;
+    urgentSinceMs = all.find(({ urgent }) => urgent)?.addedMs ?? never;
   }
 
-  /** A result that no batch can hold: its loss is said like any other. */
-  function giveUp(taken: readonly Waiting[], result: Result | undefined, why: string): void {
-    log.error({ stream, endpointId: result?.endpointId, why }, 'a result fits in no batch: it is dropped');
-    const bad = taken.find(({ what }) => 'result' in what && what.result === result);
-    if (bad) line.remove(bad);
-    bad?.settle();
-    const at = Number.isSafeInteger(result?.scheduledAt) ? (result?.scheduledAt ?? 0) : now();
-    const one = { fromSeq: 0, toSeq: 0, results: 1, fromScheduledAt: at, toScheduledAt: at };
-    pushGap({ ...one, reason: 'result not encodable' });
+  function onUnfit({ endpointId, scheduledAt }: Result, why: string): void {
+    log.error({ endpointId, why }, 'a result fits in no batch: it is dropped');
+    const at = Number.isSafeInteger(scheduledAt) && scheduledAt >= 0 ? scheduledAt : now();
+    pushLoss(0, 0, 1, 'result not encodable', at);
   }
 
   async function forget(): Promise<void> {
-    durableMoved = false;
+    const durable = ledger.durable();
     const behind = store.behind(durable);
-    if (behind.length === 0) return;
-    try {
-      // First on disk that the hub has them: else their absence would read as damage.
-      await saveHead({});
-      for (const segment of behind) await store.remove(segment);
-    } catch (error) {
-      durableMoved = true;
-      throw error;
-    }
-    gapped.remove(1, durable);
+    // First on disk that the hub has them: else their absence would read as damage, of batches that held nothing. A
+    // full disk has no room to say so, and room is what their removal makes.
+    if (behind.length > 0) await ledger.save().catch(nobody);
+    for (const segment of behind) await store.remove(segment);
+    gapped.remove(0, durable);
+    durableMoved = ledger.durable() > durable;
   }
 
   async function keepLimits(): Promise<void> {
     for (let oldest = store.oldest(); oldest !== null; oldest = store.oldest()) {
       const tooBig = sealedLog.bytes() + journalLog.bytes() > limits.maxBytes;
-      const tooOld = oldest.newestAt < now() - limits.maxAgeUs;
-      if (!tooBig && !tooOld) break;
+      if (!tooBig && oldest.newestAt >= now() - limits.maxAgeUs) break;
       await shed(oldest.segment, tooBig ? 'spool full' : 'spool too old');
     }
     houseAtMs = performance.now() + houseMs;
   }
 
-  async function shed(segment: Parameters<typeof store.remove>[0], reason: string): Promise<void> {
+  async function shed(segment: Segment, reason: string): Promise<void> {
     if (!announced.has(segment)) {
-      const { lost, carried } = await store.lossOf(segment, (seq) => seq > durable && !gapped.has(seq));
+      const counts = (seq: number) => seq > ledger.durable() && !gapped.has(seq);
+      const { lost, carried } = await store.lossOf(segment, counts);
       for (const gap of carried) pushGap(gap, true);
-      if (lost) pushGap({ ...lost, reason });
-      if (lost) onDropped(lost.fromSeq, lost.toSeq);
-      if (lost && lost.results > 0)
-        log.warn({ stream, reason, dropped: lost.results }, 'the oldest results are dropped');
+      if (lost) {
+        pushGap({ ...lost, reason });
+        onDropped(lost.fromSeq, lost.toSeq);
+        log.warn({ reason, results: lost.results }, 'the oldest results are dropped');
+      }
       announced.add(segment);
     }
     // The statement is on disk before what it stands for is gone.
@@ -390,83 +260,93 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   }
 
   restore();
-  if (readable === null || readable.reservedTo < lastSeq)
-    await saveHead({ reservedTo: Math.max(head.reservedTo, lastSeq) });
-  schedule();
+  if (head === null) await ledger.save();
+  worker.schedule();
 
-  const spool: Spool = {
+  async function sealNow(): Promise<void> {
+    hurried = true;
+    await worker.finish();
+    hurried = false;
+  }
+
+  return {
     stream,
     add: (result, urgent) =>
       new Promise((resolve) => {
         push({ result }, urgent, resolve);
-        schedule();
+        worker.schedule();
       }),
     setPace(next) {
       pace = next;
-      schedule();
+      worker.schedule();
     },
     found: () => was.present,
     async read(seq) {
-      if (seq <= durable || gapped.has(seq)) return null;
+      const wanted = () => seq > ledger.durable() && !gapped.has(seq);
+      if (!wanted()) return null;
       const stored = await store.read(seq);
       if (stored) return stored.batch;
-      if (seq > durable && !gapped.has(seq)) {
-        const at = now();
-        pushGap({
-          fromSeq: seq,
-          toSeq: seq,
-          results: 0,
-          fromScheduledAt: at,
-          toScheduledAt: at,
-          reason: 'spool damaged',
-        });
-        log.error({ stream, seq }, 'a batch on disk is damaged: that it is lost is said in a gap record');
-        schedule();
+      if (wanted()) {
+        log.error({ seq }, 'a batch on disk is damaged: a gap record says that it is lost');
+        pushLoss(seq, seq, 0, 'spool damaged');
+        worker.schedule();
       }
       return null;
     },
     durableTo(upTo) {
-      if (upTo <= durable) return;
-      durable = Math.min(upTo, lastSeq);
+      if (!ledger.durableTo(upTo)) return;
       durableMoved = true;
-      schedule();
+      worker.schedule();
     },
     async drop(seq, reason) {
       const stored = await store.read(seq);
-      if (!stored || seq <= durable || gapped.has(seq)) return;
-      const { results, sealedAt, gaps, fromScheduledAt, toScheduledAt } = stored.meta;
+      if (!stored || seq <= ledger.durable() || gapped.has(seq)) return;
+      const { results, sealedAt, gaps, ...meta } = stored.meta;
+      const [from, to] = results > 0 ? [meta.fromScheduledAt, meta.toScheduledAt] : [sealedAt, sealedAt];
       for (const gap of gaps) pushGap(gap, true);
-      const span =
-        results > 0
-          ? { fromScheduledAt, toScheduledAt }
-          : { fromScheduledAt: sealedAt, toScheduledAt: sealedAt };
-      pushGap({ fromSeq: seq, toSeq: seq, results, ...span, reason });
-      schedule();
+      pushGap({ fromSeq: seq, toSeq: seq, results, fromScheduledAt: from, toScheduledAt: to, reason });
+      worker.schedule();
     },
     status: () => ({
       bytes: sealedLog.bytes() + journalLog.bytes(),
-      lastSeq,
-      durable,
-      dropped,
+      lastSeq: ledger.lastSeq(),
+      durable: ledger.durable(),
+      dropped: ledger.dropped(),
       waiting: line.results() + (prepared?.meta.results ?? 0),
-      trouble,
+      trouble: worker.trouble(),
     }),
-    async sealNow() {
-      closing = true;
-      restUntilMs = 0;
-      schedule();
-      do await running;
-      while (running && trouble === null);
-      closing = false;
+    sealNow,
+    async addedHere() {
+      const results: Result[] = [];
+      for (let seq = was.lastSeq + 1; seq <= ledger.lastSeq(); seq += 1) {
+        const stored = gapped.has(seq) ? null : await store.read(seq);
+        if (stored) results.push(...contentOf(stored.batch).results);
+      }
+      return results;
     },
     async close() {
-      await spool.sealNow();
-      closed = true;
-      clearTimeout(timer);
-      await running;
-      await saveHead({}).catch(() => undefined);
-      await Promise.all([sealedLog.close(), journalLog.close()]).catch(() => undefined);
+      await sealNow();
+      await worker.stop();
+      await ledger.save().catch(nobody);
+      await Promise.all([sealedLog.close(), journalLog.close()]).catch(nobody);
     },
   };
-  return spool;
+}
+
+/** No number that such a stream may have used is used again, and no result is added to it. */
+function headless({ identity, now }: SpoolOptions, lastSeq: number) {
+  return {
+    probeId: identity.probeId,
+    regionId: identity.region.id,
+    kid: identity.kid,
+    madeAt: now(),
+    reservedTo: lastSeq + unknownReserve,
+    durable: 0,
+    dropped: 0,
+    closed: true,
+  };
+}
+
+function contentOf({ value, headers }: SealedBatch): Batch {
+  return decodeBatch(value, headers.schema);
 }
