@@ -2,7 +2,6 @@ import type { Logger } from 'pino';
 import { Failed } from '../shared/command-line.ts';
 import type { LeaseClaims } from '../shared/lease.ts';
 import type { Result } from '../shared/result.ts';
-import type { Checker } from './checks/check.ts';
 import { createHubClock } from './clock/hub-clock.ts';
 import { createSteadyClock } from './clock/steady-clock.ts';
 import type { ProbeConfig } from './config.ts';
@@ -16,7 +15,7 @@ import { type Kept, readKeptLease } from './lease/kept-lease.ts';
 import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
 import type { Instant } from './lease/lease-term.ts';
 import { createJobs } from './run/jobs.ts';
-import { watchNoise } from './run/noise.ts';
+import type { MeasuredChecker } from './run/measured.ts';
 import { createRunner } from './run/runner.ts';
 import { startTicker } from './run/timer.ts';
 import { createSchedule, type DueSlot } from './schedule/schedule.ts';
@@ -30,7 +29,7 @@ import { noMetrics, type ProbeMetrics } from './watch/metrics.ts';
 export interface ProbeParts {
   readonly log: Logger;
   /** `hubOrigins` are never a target. */
-  readonly makeChecker: (hubOrigins: readonly string[]) => Promise<Checker & { noiseUs?(): number }>;
+  readonly makeChecker: (hubOrigins: readonly string[]) => Promise<MeasuredChecker>;
   readonly openOutbox: (own: OutboxParts) => Promise<Outbox>;
   readonly metrics?: ProbeMetrics;
 }
@@ -104,8 +103,6 @@ async function watchOver(
 
   const outbox = await parts.openOutbox({ dir: folder.spool, identity, link, now: nowUs });
   const checker = await parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
-  const noise = watchNoise();
-  const noiseUs = () => Math.max(noise.recentUs(), checker.noiseUs?.() ?? 0);
   const schedule = createSchedule({ regionId: region.id, floorUs });
   const mostAtOnce = mostAtOncePerWorker * config.workers;
   const runner = createRunner({
@@ -113,7 +110,6 @@ async function watchOver(
     regionId: region.id,
     checker,
     nowUs,
-    noiseUs,
     emit: spool,
     log,
     mostAtOnce,
@@ -155,7 +151,7 @@ async function watchOver(
       const { dropped, streams, spoolBytes } = outbox.status();
       return {
         capacity: config.capacity,
-        noise: Math.max(noise.minuteUs(), checker.noiseUs?.() ?? 0),
+        noise: checker.noiseUs(),
         dropped,
         streams: streams.slice(0, 64),
         spoolBytes,
@@ -164,7 +160,7 @@ async function watchOver(
       };
     },
   });
-  metrics.watch({ schedule, runner, leases, noiseUs, nowUs });
+  metrics.watch({ schedule, runner, leases, noiseUs: checker.noiseUs, nowUs });
 
   try {
     log.info({ probe: probeId, region: region.name, hub, version }, 'the probe runs');
@@ -178,7 +174,6 @@ async function watchOver(
       .writeStop(stoppedUs)
       .catch((error: unknown) => log.warn({ err: error }, 'slots of the pause are not made up for'));
     await checker.close();
-    noise.stop();
     log.info('the probe has stopped');
   }
 }

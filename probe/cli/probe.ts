@@ -11,6 +11,8 @@ import { type ProbeParts, runProbe } from '../main.ts';
 import { parseNetworkRule } from '../policy/network-rule.ts';
 import { startCheckWorkers } from '../run/check-workers.ts';
 import { makeChecker } from '../run/make-checker.ts';
+import { measured } from '../run/measured.ts';
+import { watchNoise } from '../run/noise.ts';
 import { folderProblem } from '../state/data-folder.ts';
 import { createLog, type LogLevel, logLevels } from '../watch/log.ts';
 import { createMetrics } from '../watch/metrics.ts';
@@ -83,7 +85,9 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
       async makeChecker(hubOrigins) {
         const { allowNetworks, allowProxy, env, workers } = config;
         const terms = { allowNetworks, allowProxy, hubOrigins, env };
-        return workers > 1 ? startCheckWorkers(workers, terms, log) : makeChecker(terms);
+        return workers > 1
+          ? startCheckWorkers(workers, terms, log)
+          : measured(await makeChecker(terms), watchNoise());
       },
       openOutbox: (own) =>
         openOutbox({

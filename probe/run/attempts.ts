@@ -2,11 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Assignment } from '../../shared/assignment.ts';
 import type { FailureCode } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
-import type { Checker } from '../checks/check.ts';
+import type { MeasuredChecker } from './measured.ts';
 
 /** What came of a slot after its retries. */
 export interface Attempted {
+  /** Of the attempt that decides. */
   readonly observation: Observation;
+  readonly disturbed: boolean;
   readonly attempts: number;
   /** The first attempt's failure where a retry changed it. */
   readonly firstFailure: FailureCode | null;
@@ -17,7 +19,7 @@ export interface Attempted {
  * failure in hand counts. Aborting ends the attempt under way.
  */
 export async function attempt(
-  checker: Checker,
+  checker: MeasuredChecker,
   assignment: Assignment,
   {
     endUs,
@@ -26,17 +28,17 @@ export async function attempt(
   }: { readonly endUs: number; readonly nowUs: () => number; readonly signal: AbortSignal },
 ): Promise<Attempted> {
   const { retries, timeoutMs } = assignment;
-  let observation = await checker.check(assignment, signal);
+  let { observation, disturbed } = await checker.check(assignment, signal);
   const first = observation.failure?.code ?? null;
   let attempts = 1;
   while (observation.outcome === 'down' && attempts <= retries.count && !signal.aborted) {
     if (nowUs() + (retries.delayMs + timeoutMs) * 1000 > endUs) break;
     if (!(await rest(retries.delayMs, signal))) break;
-    observation = await checker.check(assignment, signal);
+    ({ observation, disturbed } = await checker.check(assignment, signal));
     attempts += 1;
   }
   const changed = first !== null && first !== (observation.failure?.code ?? null);
-  return { observation, attempts, firstFailure: changed ? first : null };
+  return { observation, disturbed, attempts, firstFailure: changed ? first : null };
 }
 
 /** False where it was cut short. */

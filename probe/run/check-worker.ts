@@ -1,7 +1,7 @@
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { Assignment } from '../../shared/assignment.ts';
-import type { Observation } from '../../shared/result.ts';
 import { type CheckerTerms, makeChecker } from './make-checker.ts';
+import { type Measured, measured } from './measured.ts';
 import { watchNoise } from './noise.ts';
 
 /** To a thread that checks. An assignment travels once; after that its endpoint's id stands for it. */
@@ -10,7 +10,7 @@ export type ToWorker =
   | { readonly cut: number };
 
 export type FromWorker =
-  | { readonly done: number; readonly observation: Observation }
+  | { readonly done: number; readonly measured: Measured }
   | { readonly failed: number; readonly why: string }
   | { readonly noiseUs: number };
 
@@ -36,14 +36,14 @@ async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<v
   const assignments = new Map<number, Assignment>();
   const running = new Map<number, AbortController>();
   const noise = watchNoise();
-  setInterval(() => say({ noiseUs: noise.recentUs() }), noiseEveryMs).unref();
-  const checker = makeChecker(terms);
+  setInterval(() => say({ noiseUs: noise.minuteUs() }), noiseEveryMs).unref();
+  const checker = makeChecker(terms).then((plain) => measured(plain, noise));
 
   async function check(id: number, assignment: Assignment): Promise<void> {
     const cut = new AbortController();
     running.set(id, cut);
     try {
-      say({ done: id, observation: await (await checker).check(assignment, cut.signal) });
+      say({ done: id, measured: await (await checker).check(assignment, cut.signal) });
     } catch (error) {
       say({ failed: id, why: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {

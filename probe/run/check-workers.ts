@@ -1,13 +1,12 @@
 import type { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { Assignment } from '../../shared/assignment.ts';
-import type { Observation } from '../../shared/result.ts';
-import type { Checker } from '../checks/check.ts';
 import { type FromWorker, startCheckWorker, type ToWorker } from './check-worker.ts';
 import type { CheckerTerms } from './make-checker.ts';
+import type { Measured, MeasuredChecker } from './measured.ts';
 
 interface Pending {
-  readonly done: (observation: Observation) => void;
+  readonly done: (measured: Measured) => void;
   readonly failed: (error: Error) => void;
 }
 
@@ -28,11 +27,7 @@ const deadThread = 'the thread of this check has died';
  * Checks on `count` threads, each with a checker of its own, so that a probe uses as many cores; an endpoint stays with
  * its thread. Scheduling and spooling stay here, out of the measured loops.
  */
-export function startCheckWorkers(
-  count: number,
-  terms: CheckerTerms,
-  log: Logger,
-): Checker & { noiseUs(): number } {
+export function startCheckWorkers(count: number, terms: CheckerTerms, log: Logger): MeasuredChecker {
   let closing = false;
   let lastId = 0;
   const lanes = Array.from({ length: count }, (): Lane => {
@@ -47,7 +42,7 @@ export function startCheckWorkers(
     lane.told.clear();
     worker.on('message', (message: FromWorker) => {
       if ('noiseUs' in message) lane.noiseUs = message.noiseUs;
-      else if ('done' in message) settle(lane, message.done)?.done(message.observation);
+      else if ('done' in message) settle(lane, message.done)?.done(message.measured);
       else settle(lane, message.failed)?.failed(new Error(message.why));
     });
     worker.on('error', (error) => log.error({ err: error }, 'a thread that checks has died'));
@@ -76,9 +71,9 @@ export function startCheckWorkers(
       return new Promise((done, failed) => {
         const cut = () => send({ cut: id });
         const pending: Pending = {
-          done(observation) {
+          done(measured) {
             signal.removeEventListener('abort', cut);
-            done(observation);
+            done(measured);
           },
           failed,
         };

@@ -2,9 +2,8 @@ import type { Logger } from 'pino';
 import type { Assignment } from '../../shared/assignment.ts';
 import { type FailureCode, failure, type Outcome, outcomeOf } from '../../shared/failure.ts';
 import type { Observation, Result, ResultKind } from '../../shared/result.ts';
-import type { Checker } from '../checks/check.ts';
 import { attempt } from './attempts.ts';
-import { mostNoiseUs } from './noise.ts';
+import type { MeasuredChecker } from './measured.ts';
 
 /** A check that is to run now. Instants are epoch microseconds on hub time. */
 export interface Task {
@@ -29,11 +28,9 @@ export interface Runner {
 export interface RunnerOptions {
   readonly probeId: number;
   readonly regionId: number;
-  readonly checker: Checker;
+  readonly checker: MeasuredChecker;
   /** Hub time. */
   readonly nowUs: () => number;
-  /** Microseconds: how late this process itself is. */
-  readonly noiseUs: () => number;
   /** `urgent`: the endpoint's outcome changed. */
   readonly emit: (result: Result, urgent: boolean) => void;
   readonly log: Logger;
@@ -65,7 +62,7 @@ const nothingMeasured: Omit<Observation, 'outcome' | 'failure'> = {
 };
 
 export function createRunner(options: RunnerOptions): Runner {
-  const { probeId, regionId, checker, nowUs, noiseUs, emit, log, mostAtOnce } = options;
+  const { probeId, regionId, checker, nowUs, emit, log, mostAtOnce } = options;
   const running = new Set<Running>();
   /** The slot check of each endpoint that runs or waits. */
   const slots = new Map<number, Running | null>();
@@ -113,12 +110,10 @@ export function createRunner(options: RunnerOptions): Runner {
     const mine: Running = { task, deadlineUs, cut: new AbortController() };
     running.add(mine);
     if (kind === 'slot') slots.set(assignment.id, mine);
-    const noisy = noiseUs() > mostNoiseUs;
     try {
       const done = await attempt(checker, assignment, { endUs: nextUs, nowUs, signal: mine.cut.signal });
       if (mine.cut.signal.aborted && stopping) return;
-      const suspect = noisy || noiseUs() > mostNoiseUs;
-      report(task, { ...done.observation, ...done, startedAt, suspect });
+      report(task, { ...done.observation, ...done, startedAt, suspect: done.disturbed });
     } catch (error) {
       if (stopping && mine.cut.signal.aborted) return;
       log.error({ err: error, endpointId: assignment.id }, 'a check ended with an error: this is a bug');

@@ -9,6 +9,8 @@ import type { ProbeConfig } from '../../probe/config.ts';
 import type { Outbox, OutboxTerms } from '../../probe/deliver/outbox.ts';
 import { type ProbeParts, runProbe } from '../../probe/main.ts';
 import { makeChecker } from '../../probe/run/make-checker.ts';
+import { measured } from '../../probe/run/measured.ts';
+import { watchNoise } from '../../probe/run/noise.ts';
 import { createLog } from '../../probe/watch/log.ts';
 import type { EncodedShardDocument } from '../../shared/assignment.ts';
 import type { Result } from '../../shared/result.ts';
@@ -85,7 +87,7 @@ export function startProbe(
     full,
     {
       log: createLog('debug', destination),
-      makeChecker: (hubOrigins) => makeChecker({ ...full, hubOrigins }),
+      makeChecker: async (hubOrigins) => measured(await makeChecker({ ...full, hubOrigins }), watchNoise()),
       openOutbox: async () => outbox,
       ...over,
     },

@@ -65,7 +65,8 @@ describe('the outbox and a real hub', () => {
     });
     for (let round = 0; round < 20; round += 1) {
       await add(10, true);
-      await until(() => outbox.status().trouble === null);
+      await until(async () => (await stored()) === (round + 1) * 10);
+      await hub.lease(outbox);
     }
     await allStored(200);
     expect(request).toBeGreaterThan(10);

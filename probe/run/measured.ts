@@ -1,0 +1,33 @@
+import type { Assignment } from '../../shared/assignment.ts';
+import type { Observation } from '../../shared/result.ts';
+import type { Checker } from '../checks/check.ts';
+import type { Noise } from './noise.ts';
+
+/** An attempt, and whether the process that measured it stood still meanwhile. */
+export interface Measured {
+  readonly observation: Observation;
+  readonly disturbed: boolean;
+}
+
+/** A checker whose own thread is watched. */
+export interface MeasuredChecker {
+  check(assignment: Assignment, signal: AbortSignal): Promise<Measured>;
+  /** As `Noise.minuteUs`, of the noisiest thread. */
+  noiseUs(): number;
+  close(): Promise<void>;
+}
+
+export function measured(checker: Checker, noise: Noise): MeasuredChecker {
+  return {
+    async check(assignment, signal) {
+      const sinceMs = performance.now();
+      const observation = await checker.check(assignment, signal);
+      return { observation, disturbed: noise.stalledSince(sinceMs) };
+    },
+    noiseUs: noise.minuteUs,
+    async close() {
+      noise.stop();
+      await checker.close();
+    },
+  };
+}
