@@ -22,7 +22,8 @@ export interface ShardKeeperOptions {
   readonly metrics: Pick<LeaseMetrics, 'moved' | 'held'>;
   /** Epoch microseconds. */
   readonly now: () => number;
-  readonly everyMs?: number;
+  /** Null: only when told. */
+  readonly everyMs?: number | null;
 }
 
 export interface ShardKeeper {
@@ -112,7 +113,7 @@ export function startShardKeeper(options: ShardKeeperOptions): ShardKeeper {
   let stopped = false;
 
   function schedule(inMs: number): void {
-    if (stopped) return;
+    if (stopped || everyMs === null) return;
     clearTimeout(timer);
     dueMs = performance.now() + inMs;
     timer = setTimeout(() => {
