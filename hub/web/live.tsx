@@ -3,12 +3,13 @@ import type { Operator } from '../api/operator.ts';
 import type { Bus } from '../ingest/bus.ts';
 import { Problem } from '../problem.ts';
 import type { Board, Tick } from './board.ts';
+import { createEventStream, type EventStream } from './event-stream.ts';
 import { asOf, HealthLine, healthOf } from './health.tsx';
 import { SparkLine, Views } from './marks.tsx';
 import { Cell } from './matrix.tsx';
 import { ProbeRow } from './probes-page.tsx';
 import type { PageEndpoint, PageRegion } from './row.ts';
-import { regionsFor, rowFor } from './scope.ts';
+import { isCheckedFrom, regionsFor, rowFor } from './scope.ts';
 import { emptySpark, sparkPaths } from './spark.ts';
 import type { ViewState } from './view.ts';
 
@@ -19,8 +20,10 @@ export interface LiveOptions {
   readonly now: () => number;
   /** Streams open at once, of all operators. Default 500. */
   readonly maxClients?: number;
-  /** Bytes that wait for one client before it is let go. Default 512 KiB. */
+  /** Bytes that wait for one client before it gets no more than the newest, later. Default 64 KiB. */
   readonly maxWaiting?: number;
+  /** Who takes nothing for so long is let go. Default 30 s. */
+  readonly stuckMs?: number;
   /** A stream ends after so long and the browser opens another, so that a lost session is found out. Default 10 min. */
   readonly streamMs?: number;
 }
@@ -46,17 +49,22 @@ export interface Live {
 }
 
 interface Client extends LiveRequest {
+  readonly stream: EventStream;
   readonly regions: readonly PageRegion[];
   readonly ids: ReadonlySet<number>;
   readonly endsAt: number;
-  readonly send: (event: string, data: unknown, id?: string) => void;
-  readonly end: () => void;
+  /** Rows that changed while it did not keep up: it gets them whole, as they are by then. */
+  readonly behind: Set<number>;
+  /** Something other than its rows went by meanwhile. */
+  lost: boolean;
+  /** Since when it does not keep up; null while it does. */
+  stuckSince: number | null;
   health: string;
   probeRows: Map<number, string>;
 }
 
 /** Most rows one stream may ask for: a page has a hundred. */
-export const maxWatched = 500;
+export const maxWatched = 200;
 const beatMs = 5000;
 const healthMs = 2000;
 const sweepMs = 5000;
@@ -64,12 +72,20 @@ const sweepMs = 5000;
 const maxMoved = 20;
 
 export function startLive(options: LiveOptions): Live {
-  const { board, bus, now, maxClients = 500, maxWaiting = 512 * 1024, streamMs = 600_000 } = options;
+  const {
+    board,
+    bus,
+    now,
+    maxClients = 500,
+    maxWaiting = 65_536,
+    stuckMs = 30_000,
+    streamMs = 600_000,
+  } = options;
   // Another replica, or this one after a restart, counts versions of its own.
   const boot = randomBytes(6).toString('hex');
   const clients = new Set<Client>();
   const states = new Map<number, ViewState>();
-  const drawn = new Map<number, string>();
+  const drawn = new Map<number, readonly ViewState[]>();
   let watching: (() => void) | null = null;
   let [beatAt, healthAt, sweptAt] = [0, 0, 0];
   let sparking = false;
@@ -87,20 +103,54 @@ export function startLive(options: LiveOptions): Live {
     if (beat) beatAt = at;
     if (health) healthAt = at;
     for (const client of clients) {
-      if (at > client.endsAt) {
-        client.end();
-        continue;
+      if (at > client.endsAt) leave(client);
+      else if (!client.stream.keepsUp()) holdBack(client, tick, cells, at);
+      else {
+        catchUp(client);
+        sendRows(client, cells, cache);
+        if (tick.cast) client.stream.send('cast', {});
+        if (moved.length > 0 && !client.operator.regions && !client.probes) {
+          client.stream.send('moved', { rows: moved.slice(0, maxMoved), count: moved.length });
+        }
+        if (client.probes) sendProbes(client);
+        if (health) sendHealth(client);
+        if (beat) client.stream.send('beat', { now: seconds() });
       }
-      sendRows(client, cells, cache);
-      if (tick.cast) client.send('cast', {});
-      if (moved.length > 0 && !client.operator.regions && !client.probes) {
-        client.send('moved', { rows: moved.slice(0, maxMoved), count: moved.length });
-      }
-      if (client.probes) sendProbes(client);
-      if (health) sendHealth(client);
-      if (beat) client.send('beat', { now: seconds() });
     }
     void refreshSparks(at);
+  }
+
+  /** What a slow client missed is kept as a set of rows: it never has more waiting than one picture of its page. */
+  function holdBack(
+    client: Client,
+    tick: Tick,
+    cells: ReadonlyMap<number, ReadonlySet<number>>,
+    at: number,
+  ): void {
+    client.stuckSince ??= at;
+    if (at - client.stuckSince > stuckMs) {
+      leave(client);
+      return;
+    }
+    for (const id of cells.keys()) if (client.ids.has(id)) client.behind.add(id);
+    client.lost ||= tick.cast;
+  }
+
+  function catchUp(client: Client): void {
+    if (client.stuckSince === null) return;
+    client.stuckSince = null;
+    sendRows(client, new Map([...client.behind].map((id) => [id, null])), new Map());
+    client.behind.clear();
+    if (client.lost) client.stream.send('cast', {});
+    client.lost = false;
+  }
+
+  function leave(client: Client): void {
+    client.stream.end();
+    clients.delete(client);
+    if (clients.size > 0) return;
+    watching?.();
+    watching = null;
   }
 
   /** What moves from now on: nobody watched before. */
@@ -142,7 +192,7 @@ export function startLive(options: LiveOptions): Live {
       const endpoint = board.endpoint(id);
       if (!endpoint) continue;
       const { views } = rowFor(board, endpoint, board.regions(), fresh);
-      const now = views.map(({ state }) => state[0]).join('');
+      const now = views.map(({ state }) => state);
       const before = drawn.get(id) ?? now;
       drawn.set(id, now);
       const changed = new Set(tick.changed.get(id));
@@ -167,7 +217,7 @@ export function startLive(options: LiveOptions): Live {
       if (!cache.has(key)) cache.set(key, rowUpdate(endpoint, client.regions, regions));
       return [cache.get(key)];
     });
-    if (rows.length > 0) client.send('rows', rows, versionText());
+    if (rows.length > 0) client.stream.send('rows', rows, versionText());
   }
 
   /** One row as it is now; `changed` names the regions whose cells go with it, null for all. */
@@ -213,14 +263,14 @@ export function startLive(options: LiveOptions): Live {
       rows.push([probe.id, html]);
     }
     if (rows.length > 0)
-      client.send('probes', { rows, all: visible.map(({ id, status }) => `${id}${status[0]}`) });
+      client.stream.send('probes', { rows, all: visible.map(({ id, status }) => `${id}${status[0]}`) });
   }
 
   function sendHealth(client: Client): void {
     const health = String(<HealthLine health={healthOf(board, bus.status(), seconds(), client.regions)} />);
     if (health === client.health) return;
     client.health = health;
-    client.send('health', { html: health });
+    client.stream.send('health', { html: health });
   }
 
   /** Sparks with holes are read again for all who look, at most once in the time of a sweep. */
@@ -243,54 +293,37 @@ export function startLive(options: LiveOptions): Live {
         headers: { 'retry-after': '30' },
       });
     }
-    const encoder = new TextEncoder();
-    let client: Client | undefined;
-    const leave = () => {
-      if (client) clients.delete(client);
-      if (clients.size > 0) return;
-      watching?.();
-      watching = null;
+    const regions = regionsFor(board, request.operator);
+    const endpointIds = request.endpointIds.filter((id) => {
+      const endpoint = board.endpoint(id);
+      return endpoint && (!request.operator.regions || isCheckedFrom(endpoint, regions));
+    });
+    const client: Client = {
+      ...request,
+      endpointIds,
+      regions,
+      stream: createEventStream({ maxWaiting, onLeave: () => leave(client) }),
+      ids: new Set(endpointIds),
+      endsAt: performance.now() + streamMs,
+      behind: new Set(),
+      lost: false,
+      stuckSince: null,
+      health: '',
+      probeRows: new Map(),
     };
-    const start = (controller: ReadableStreamDefaultController<Uint8Array>) => {
-      const write = (text: string) => {
-        if ((controller.desiredSize ?? 0) <= 0) {
-          // Whoever cannot keep up starts again from the last event it had.
-          controller.error(new Error('the client reads too slowly'));
-          leave();
-        } else controller.enqueue(encoder.encode(text));
-      };
-      client = {
-        ...request,
-        regions: regionsFor(board, request.operator),
-        ids: new Set(request.endpointIds),
-        endsAt: performance.now() + streamMs,
-        send(event, data, id) {
-          if (!clients.has(this)) return;
-          write(`${id ? `id: ${id}\n` : ''}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-        },
-        end() {
-          leave();
-          controller.close();
-        },
-        health: '',
-        probeRows: new Map(),
-      };
-      clients.add(client);
-      write('retry: 2000\n\n');
-      sendRows(client, missed(client), new Map());
-      client.send('beat', { now: seconds() }, versionText());
-      if (watching) return;
+    clients.add(client);
+    sendRows(client, missed(client), new Map());
+    client.stream.send('beat', { now: seconds() }, versionText());
+    if (!watching) {
       noteStates();
       watching = board.watch(onTick);
-    };
-    const body = new ReadableStream<Uint8Array>(
-      { start, cancel: leave },
-      new ByteLengthQueuingStrategy({ highWaterMark: maxWaiting }),
-    );
-    return new Response(body, {
+    }
+    return new Response(client.stream.body, {
       headers: {
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',
+        // Nothing else comes over this connection: a hub that stops need not wait for it.
+        connection: 'close',
         // nginx would gather events for seconds.
         'x-accel-buffering': 'no',
       },
@@ -317,7 +350,7 @@ export function startLive(options: LiveOptions): Live {
     open,
     clients: () => clients.size,
     stop() {
-      for (const client of clients) client.end();
+      for (const client of clients) leave(client);
     },
   };
 }

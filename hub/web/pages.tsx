@@ -11,7 +11,7 @@ import { type BoardOptions, startBoard } from './board.ts';
 import { embeddedFiles } from './embedded-files.ts';
 import { asOf, healthOf } from './health.tsx';
 import { Layout, type LayoutProps } from './layout.tsx';
-import { maxWatched, startLive } from './live.tsx';
+import { type LiveOptions, maxWatched, startLive } from './live.tsx';
 import { NowPage } from './now-page.tsx';
 import { ProbesPage } from './probes-page.tsx';
 import { endpointsFor, regionsFor, rowFor } from './scope.ts';
@@ -19,15 +19,15 @@ import { countStates, inMatrixOrder, select, selectionOf } from './selection.ts'
 import { SignInPage } from './sign-in-page.tsx';
 import { emptySpark, sparkPaths } from './spark.ts';
 
-export interface PagesOptions extends Omit<BoardOptions, 'log'> {
+export interface PagesOptions
+  extends Omit<BoardOptions, 'log'>,
+    Pick<LiveOptions, 'maxClients' | 'maxWaiting' | 'stuckMs' | 'streamMs'> {
   readonly log: Pick<Logger, 'warn'>;
   readonly bus: Pick<Bus, 'status'>;
   /** Aborted when the hub stops: streams end, reading ends. */
   readonly stopping: AbortSignal;
   /** For the browser; the ones in the bundle unless given. */
   readonly files?: readonly AssetFile[];
-  /** Streams open at once. */
-  readonly maxClients?: number;
 }
 
 const zip = promisify(gzip);
@@ -36,12 +36,7 @@ const zip = promisify(gzip);
 export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
   const { bus, now, stopping, log } = options;
   const board = startBoard(options);
-  const live = startLive({
-    board,
-    bus,
-    now,
-    ...(options.maxClients === undefined ? {} : { maxClients: options.maxClients }),
-  });
+  const live = startLive({ ...options, board });
   const assets = createAssets(options.files ?? embeddedFiles);
   const seconds = () => now() / 1e6;
   stopping.addEventListener(

@@ -41,8 +41,11 @@ export function endpointsFor(
   operator: Pick<Operator, 'regions'>,
   regions: readonly PageRegion[],
 ): readonly PageEndpoint[] {
-  if (!operator.regions) return board.endpoints();
-  return board
-    .endpoints()
-    .filter((endpoint) => regions.some(({ name }) => endpoint.regions?.has(name) ?? true));
+  return operator.regions
+    ? board.endpoints().filter((endpoint) => isCheckedFrom(endpoint, regions))
+    : board.endpoints();
+}
+
+export function isCheckedFrom(endpoint: PageEndpoint, regions: readonly PageRegion[]): boolean {
+  return endpoint.regions === null || regions.some(({ name }) => endpoint.regions?.has(name));
 }

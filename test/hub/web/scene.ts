@@ -21,6 +21,7 @@ import { startKeeper } from '../../../hub/store/keeper.ts';
 import { listenForChanges } from '../../../hub/store/listen-for-changes.ts';
 import type { ProbeRow } from '../../../hub/store/probe-row.ts';
 import { newestOfEach, upsertLatestResults } from '../../../hub/store/upsert-latest-results.ts';
+import { createApiToken } from '../../../hub/trust/api-tokens.ts';
 import type { Catalog, TrustedEndpoint } from '../../../hub/trust/catalog.ts';
 import { loadHubKeys } from '../../../hub/trust/load-keys.ts';
 import { startRegistry } from '../../../hub/trust/load-registry.ts';
@@ -49,7 +50,9 @@ export interface PageScene {
   see(...seen: readonly Seen[]): Promise<void>;
   signInLink(): Promise<string>;
   /** A Cookie header. */
-  session(scopes?: readonly Scope[], regions?: readonly string[]): Promise<string>;
+  session(scopes?: readonly Scope[]): Promise<string>;
+  /** An API token's secret. */
+  token(scopes: readonly Scope[], regions: readonly string[]): Promise<string>;
   get(path: string, cookie?: string, headers?: Readonly<Record<string, string>>): Promise<Response>;
   end(): Promise<void>;
 }
@@ -71,7 +74,7 @@ export interface Seen {
 }
 
 export async function pageScene(
-  options: Partial<Pick<PagesOptions, 'maxClients' | 'everyMs' | 'files'>> = {},
+  options: Partial<Pick<PagesOptions, 'maxClients' | 'maxWaiting' | 'stuckMs' | 'everyMs' | 'files'>> = {},
 ): Promise<PageScene> {
   const database = await testDatabase();
   const db = openDatabase({ url: database.url, maxConnections: 6 });
@@ -165,6 +168,16 @@ export async function pageScene(
     signInLink: () => createSignInLink(db, url),
     async session(scopes = ['admin']) {
       return `parallax-loopback=${await createSession(db, { actor: 'session:test', scopes })}`;
+    },
+    async token(scopes, regions) {
+      const { token } = await createApiToken(db, {
+        name: 'test',
+        scopes,
+        regions,
+        createdBy: 'test',
+        expiresAt: null,
+      });
+      return token;
     },
     get: (path, cookie, headers = {}) =>
       fetch(`${url}${path}`, { redirect: 'manual', headers: { ...headers, ...(cookie && { cookie }) } }),
