@@ -46,7 +46,7 @@ function describe(subject: Subject, issue: z.core.$ZodIssue, path: DocumentPath)
     case 'invalid_type':
       if (given === undefined) return said('is missing');
       return said(
-        `must be ${wantedType(issue.expected, subject, path)}, not ${kindOf(given)}${hint(issue.expected, given)}`,
+        `must be ${wantedType(issue.expected, subject, path)}, not ${kindOf(given)}${hint(issue.expected, subject, path)}`,
       );
     case 'invalid_value':
       if (given === undefined) return said('is missing');
@@ -97,8 +97,8 @@ function wantedOf(issue: z.core.$ZodIssue, subject: Subject, path: DocumentPath)
 }
 
 function wantedType(expected: string, subject: Subject, path: DocumentPath): string {
-  const example = schemasAt(subject.schema, path).map((schema) => schema.meta()?.example)[0];
-  const like = example === undefined ? '' : ` like ${String(example)}`;
+  const example = exampleOf(subject, path);
+  const like = example === null ? '' : ` like ${example}`;
   if (expected === 'int') return 'a whole number';
   const words: Readonly<Record<string, string>> = {
     string: `text${like}`,
@@ -120,10 +120,16 @@ export function kindOf(value: unknown): string {
   return words[typeof value as keyof typeof words] ?? typeof value;
 }
 
-/** YAML reads 5 and true as what they look like. */
-function hint(expected: string, given: unknown): string {
+/** YAML reads 5 and true as what they look like; a duration without its unit is another matter. */
+function hint(expected: string, subject: Subject, path: DocumentPath): string {
+  const given = valueAt(subject.value, path);
   const quotable = typeof given === 'number' || typeof given === 'boolean';
-  return expected === 'string' && quotable ? ' (quotes make it text)' : '';
+  return expected === 'string' && quotable && !exampleOf(subject, path) ? ' (quotes make it text)' : '';
+}
+
+function exampleOf({ schema }: Subject, path: DocumentPath): string | null {
+  const example = schemasAt(schema, path)[0]?.meta()?.example;
+  return example === undefined ? null : String(example);
 }
 
 function outOfBounds(issue: Extract<z.core.$ZodIssue, { code: 'too_small' | 'too_big' }>): string {
@@ -131,19 +137,19 @@ function outOfBounds(issue: Extract<z.core.$ZodIssue, { code: 'too_small' | 'too
   const side = issue.code === 'too_small' ? 'at least' : 'at most';
   const unit = { string: 'character', array: 'entry', set: 'entry' }[issue.origin as string];
   if (unit === 'character' && bound === 1 && side === 'at least') return 'must not be empty';
-  if (!unit) {
-    return issue.inclusive === false
-      ? `must be ${bound > 0 ? 'more' : 'above'} than ${bound}`
-      : `must be ${side} ${bound}`;
-  }
+  if (!unit)
+    return `must be ${issue.inclusive === false ? (side === 'at least' ? 'more than' : 'less than') : side} ${bound}`;
   const units = bound === 1 ? unit : unit === 'entry' ? 'entries' : 'characters';
   return `must have ${side} ${bound} ${units}`;
 }
 
 function notOneOf(given: unknown, values: readonly string[]): string {
-  if (typeof given !== 'string') return `must be one of ${values.join(', ')}, not ${kindOf(given)}`;
-  const near = nearest(given, values);
-  return `'${clip(given)}' is not one of ${values.join(', ')}${near ? `: did you mean '${near}'?` : ''}`;
+  if (given === null || typeof given === 'object') {
+    return `must be one of ${values.join(', ')}, not ${kindOf(given)}`;
+  }
+  const word = String(given);
+  const near = nearest(word, values);
+  return `'${clip(word)}' is not one of ${values.join(', ')}${near ? `: did you mean '${near}'?` : ''}`;
 }
 
 function unknownKey(key: string, known: readonly string[]): string {
@@ -159,7 +165,16 @@ export function nearest(word: string, known: readonly string[]): string | null {
   const asked = word.toLowerCase();
   const found = closest(asked, [...plain.keys()]);
   const most = Math.max(1, Math.floor(Math.max(asked.length, found.length) / 3));
-  return distance(asked, found) <= most ? (plain.get(found) ?? null) : null;
+  const shortest = Math.min(asked.length, found.length);
+  const near = isSwapped(asked, found) || distance(asked, found) <= Math.min(most, shortest - 1);
+  return near ? (plain.get(found) ?? null) : null;
+}
+
+/** Two letters changed places: the commonest slip, and a distance of two. */
+function isSwapped(a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  const at = [...a].findIndex((letter, index) => letter !== b[index]);
+  return at >= 0 && a.slice(0, at) + a[at + 1] + a[at] + a.slice(at + 2) === b;
 }
 
 function knownKeys({ schema }: Subject, path: DocumentPath): string[] {

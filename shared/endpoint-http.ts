@@ -63,6 +63,18 @@ const proxy = z
     'is not a proxy like http://proxy.example:3128',
   );
 
+/** One of some words that look like numbers, which YAML then reads as such: 4 is '4', 1.0 is '1.0'. */
+function versionOf<const Words extends readonly string[]>(words: Words) {
+  return z.codec(z.union([z.string(), z.number()]), z.enum(words), {
+    decode: (written) => {
+      const found = words.find((word) => word === written || Number(word) === written);
+      // What is none of them is refused by the enum.
+      return (found ?? String(written)) as Words[number];
+    },
+    encode: (word) => word as string,
+  });
+}
+
 export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 export const httpRequestSchema = z.strictObject({
@@ -72,7 +84,7 @@ export const httpRequestSchema = z.strictObject({
   basicAuth: z.strictObject({ username: z.string().max(1024), password: z.string().max(1024) }).optional(),
   bearer: z.string().max(8192).optional(),
   redirects: z.int().min(0).max(20).default(5),
-  ipFamily: z.enum(['any', '4', '6']).default('any'),
+  ipFamily: versionOf(['any', '4', '6']).default('any'),
   resolveTo: z
     .string()
     .refine(
@@ -81,7 +93,7 @@ export const httpRequestSchema = z.strictObject({
     )
     .optional(),
   serverName: z.hostname().optional(),
-  httpVersion: z.enum(['1.1', '2']).default('1.1'),
+  httpVersion: versionOf(['1.1', '2']).default('1.1'),
   proxy: proxy.optional(),
   compression: z.enum(['identity', 'gzip', 'br', 'deflate', 'zstd', 'any']).default('any'),
   tls: z
@@ -90,7 +102,7 @@ export const httpRequestSchema = z.strictObject({
       ca: certificates.optional(),
       cert: certificates.optional(),
       key: pem(/(?:[A-Z]+ )*PRIVATE KEY/, 'a private key').optional(),
-      minVersion: z.enum(['1.0', '1.1', '1.2', '1.3']).default('1.2'),
+      minVersion: versionOf(['1.0', '1.1', '1.2', '1.3']).default('1.2'),
     })
     .prefault({}),
 });
@@ -127,7 +139,7 @@ export const jsonExpectationSchema = z
 
 export const httpExpectSchema = z.strictObject({
   status: z.array(statusPattern).min(1).default(['2xx']),
-  httpVersions: z.array(z.enum(['1.0', '1.1', '2'])).default([]),
+  httpVersions: z.array(versionOf(['1.0', '1.1', '2'])).default([]),
   headers: z
     .array(
       z.strictObject({

@@ -141,12 +141,15 @@ function faultOf(
   return env[name] ? null : `\${env:${name}} is not set in the environment`;
 }
 
+/** Deeper than any document goes; what is deeper is refused elsewhere. */
+const maxDepth = 16;
+
 function* textsOf(value: unknown, path: DocumentPath = []): Generator<{ path: DocumentPath; text: string }> {
   if (typeof value === 'string') yield { path, text: value };
-  else if (Array.isArray(value))
-    for (const [at, item] of value.entries()) yield* textsOf(item, [...path, at]);
-  else if (value !== null && typeof value === 'object') {
-    for (const [key, item] of Object.entries(value)) yield* textsOf(item, [...path, key]);
+  else if (value !== null && typeof value === 'object' && path.length < maxDepth) {
+    for (const [key, item] of Object.entries(value)) {
+      yield* textsOf(item, [...path, Array.isArray(value) ? Number(key) : key]);
+    }
   }
 }
 

@@ -35,7 +35,7 @@ function distinct<T extends z.ZodType<string>>(schema: T, most: number) {
 const secretPlace = z
   .string()
   .max(300)
-  .refine((field) => secretField(field) !== null, `names one of ${sealableFields.join(', ')}`);
+  .refine((field) => secretField(field) !== null, `must be one of ${sealableFields.join(', ')}`);
 
 /** Fields that every protocol's endpoint has. */
 const baseShape = {
@@ -148,7 +148,7 @@ function* baseConflicts(value: BaseEndpoint): Generator<{ path: readonly string[
     ['minRegions', down.minRegions],
   ] as const) {
     if (typeof count !== 'number' || count <= regions.length) continue;
-    yield { path: ['down', field], message: `is more than the ${regions.length} regions it is checked from` };
+    yield { path: ['down', field], message: `is more than the number of its regions (${regions.length})` };
   }
 }
 

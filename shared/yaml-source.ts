@@ -9,7 +9,7 @@ import {
   LineCounter,
   parseDocument,
   visit,
-  YAMLError,
+  type YAMLError,
 } from 'yaml';
 import type { DocumentPath } from './document-problem.ts';
 
@@ -48,7 +48,8 @@ export function readYaml(text: string): YamlSource | { readonly faults: readonly
       lineCounter: lines,
       prettyErrors: false,
       merge: true,
-      logLevel: 'silent',
+      // 'silent' would leave out that there are several documents; nothing is ever printed.
+      logLevel: 'error',
     });
     const problems = [...document.errors, ...document.warnings];
     if (problems.length > 0) {
@@ -57,19 +58,28 @@ export function readYaml(text: string): YamlSource | { readonly faults: readonly
     const targets = aliasTargets(document);
     const fault = aliasFault(document, targets, at);
     if (fault) return { faults: [fault] };
+    const value = valueOfDocument(document);
+    if ('message' in value) return { faults: [value] };
     return {
-      value: document.toJS({ maxAliasCount: -1 }) as unknown,
+      ...value,
       position: (path) => {
         const offset = offsetOf(document, targets, path);
         return offset === null ? null : at(offset);
       },
     };
   } catch (error) {
-    if (error instanceof RangeError) return { faults: [{ message: 'is nested too deeply' }] };
-    if (error instanceof YAMLError || error instanceof ReferenceError || error instanceof TypeError) {
-      return { faults: [{ message: error.message }] };
-    }
-    throw error;
+    if (!(error instanceof RangeError)) throw error;
+    return { faults: [{ message: 'is nested too deeply' }] };
+  }
+}
+
+function valueOfDocument(document: Document): { readonly value: unknown } | YamlFault {
+  try {
+    return { value: document.toJS({ maxAliasCount: -1 }) as unknown };
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof RangeError) throw error;
+    // Such as `<<: 5`: found only while values are made, and without a place.
+    return { message: lowerFirst(error.message) };
   }
 }
 
@@ -80,8 +90,11 @@ const words: Readonly<Record<string, string>> = {
 };
 
 function inWords({ code, message }: YAMLError): string {
-  const plain = message.replace(/\.$/, '').replace(/^([A-Z])(?=[a-z])/, (first) => first.toLowerCase());
-  return words[code] ?? plain;
+  return words[code] ?? lowerFirst(message.replace(/\.$/, ''));
+}
+
+function lowerFirst(text: string): string {
+  return text.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase());
 }
 
 type AliasTargets = ReadonlyMap<Alias, unknown>;
@@ -114,8 +127,10 @@ function aliasFault(
   const count = (node: unknown): number => {
     if (isAlias(node)) {
       const target = targets.get(node);
-      if (!open.has(target)) return count(target);
-      fault ??= { ...at(rangeStart(node) ?? 0), message: `'*${node.source}' stands inside its own anchor` };
+      if (target !== undefined && !open.has(target)) return count(target);
+      const what =
+        target === undefined ? `has no anchor '&${node.source}' above it` : 'stands inside its own anchor';
+      fault ??= { ...at(rangeStart(node) ?? 0), message: `'*${node.source}' ${what}` };
       return 0;
     }
     const counted = counts.get(node);
