@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Assignment } from '../../shared/assignment.ts';
 import type { FailureCode } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
@@ -43,5 +42,14 @@ export async function attempt(
 
 /** False where it was cut short. */
 function rest(ms: number, signal: AbortSignal): Promise<boolean> {
-  return sleep(ms, true, { signal }).catch(() => false);
+  return new Promise((done) => {
+    const end = (whole: boolean) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', cut);
+      done(whole);
+    };
+    const cut = () => end(false);
+    const timer = setTimeout(end, ms, true);
+    signal.addEventListener('abort', cut, { once: true });
+  });
 }

@@ -17,12 +17,16 @@ export interface MeasuredChecker {
   close(): Promise<void>;
 }
 
+/** A stall is more than noise where it is this part of what was measured. */
+const mostStallShare = 0.1;
+
 export function measured(checker: Checker, noise: Noise): MeasuredChecker {
   return {
     async check(assignment, signal) {
       const sinceMs = performance.now();
       const observation = await checker.check(assignment, signal);
-      return { observation, disturbed: noise.stalledSince(sinceMs) };
+      const tookMs = performance.now() - sinceMs;
+      return { observation, disturbed: noise.worstStallMs(sinceMs) > tookMs * mostStallShare };
     },
     noiseUs: noise.minuteUs,
     async close() {

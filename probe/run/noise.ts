@@ -3,17 +3,17 @@
  * ran through a stall says little about its target.
  */
 export interface Noise {
-  /** Whether the loop stood still for more than `mostNoiseUs` since then (`performance.now()`). */
-  stalledSince(sinceMs: number): boolean;
+  /** The longest time that the loop stood still since then (`performance.now()`); 0 where it never did for 5 ms. */
+  worstStallMs(sinceMs: number): number;
   /** The worst of the ten-second p99s of the last minute, microseconds: what the lease request tells. */
   minuteUs(): number;
   stop(): void;
 }
 
-/** Results taken above it are marked suspect (DESIGN, "honest latency"). */
-export const mostNoiseUs = 5000;
-
+/** Less than this spoils no result (DESIGN, "honest latency"). */
+const leastStallMs = 5;
 const everyMs = 10;
+const keptStalls = 100;
 const samplesASpan = 1000;
 const spans = 6;
 
@@ -27,13 +27,14 @@ export function watchNoise(nowMs: () => number = () => performance.now()): Noise
   let count = 0;
   let past: readonly number[] = [];
   let lookedMs = nowMs();
-  let stalledMs = Number.NEGATIVE_INFINITY;
+  /** The newest last. */
+  let stalls: readonly { readonly atMs: number; readonly lateMs: number }[] = [];
   const lateMs = (now: number) => Math.max(0, now - lookedMs - everyMs);
 
   function look(): void {
     const now = nowMs();
     const late = lateMs(now);
-    if (late * 1000 > mostNoiseUs) stalledMs = now;
+    if (late > leastStallMs) stalls = [...stalls.slice(1 - keptStalls), { atMs: now, lateMs: late }];
     lookedMs = now;
     samples[count] = late;
     count += 1;
@@ -50,8 +51,13 @@ export function watchNoise(nowMs: () => number = () => performance.now()): Noise
   const timer = setInterval(look, everyMs);
   timer.unref();
   return {
-    // A stall that the timer has not seen yet counts too: what was read from a socket comes before it in the loop.
-    stalledSince: (sinceMs) => stalledMs >= sinceMs || lateMs(nowMs()) * 1000 > mostNoiseUs,
+    worstStallMs(sinceMs) {
+      // One that the timer has not seen yet counts too: what was read from a socket comes before it in the loop.
+      const pending = lateMs(nowMs());
+      let worst = pending > leastStallMs ? pending : 0;
+      for (const { atMs, lateMs } of stalls) if (atMs >= sinceMs) worst = Math.max(worst, lateMs);
+      return worst;
+    },
     // Of a handful of samples the largest is no percentile: a second of them at least.
     minuteUs: () => Math.max(count >= 100 ? currentUs() : 0, ...past),
     stop: () => clearInterval(timer),
