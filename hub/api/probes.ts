@@ -125,9 +125,10 @@ export function probesApi({ db, keys, registry }: Needs) {
       remoteIp: context.get('remoteIp') ?? null,
       mayTouch: (region) => requireRegion(operator, region),
     });
+    const probe = await one(context, id);
     // In force here before the answer; elsewhere within a second.
-    await registry.refresh();
-    return one(context, id);
+    await registry.refresh(probe.thumbprint);
+    return probe;
   }
 
   app.openapi(list, async (context) => {

@@ -148,7 +148,7 @@ export function createEnroller(options: EnrollerOptions): Enroller {
     if (made) {
       log.info({ probe: probe.id, region: probe.region, status: probe.status }, 'a probe enrolled');
       // Its next request comes at once, and most often here.
-      await registry.refresh().catch(() => undefined);
+      await registry.refresh(probe.thumbprint).catch(() => undefined);
     }
     return {
       probeId: probe.id,

@@ -41,12 +41,12 @@ export interface Prover {
 }
 
 const maxProofChars = 4096;
-/** Somebody who makes up keys must not make this replica read its registry for each. */
-const refreshEveryMs = 1000;
+/** A key that is new here may have enrolled at another replica: so many are looked up in a second, whoever makes them up. */
+const maxLookups = 20;
 
 export function createProver({ keys, registry, publicUrl, now }: ProverOptions): Prover {
   const nonces = createNonces(keys);
-  let refreshedUs = Number.NEGATIVE_INFINITY;
+  let lookups = { second: 0, count: 0 };
 
   async function open(request: Request, keyOf: (kid: string) => KeyObject | undefined) {
     const proof = request.headers.get(proofHeader);
@@ -81,16 +81,26 @@ export function createProver({ keys, registry, publicUrl, now }: ProverOptions):
 
   /** Another replica may have let it in a moment ago. */
   async function openKnown(request: Request) {
-    const keyOf = (kid: string) => registry.probeByKid(kid)?.publicKey;
+    let unknown: string | null = null;
+    const keyOf = (kid: string) => {
+      const probe = registry.probeByKid(kid);
+      if (!probe) unknown = kid;
+      return probe?.publicKey;
+    };
     try {
       return await open(request, keyOf);
     } catch (error) {
-      const unknown = error instanceof Problem && error.code === 'probe.unknown';
-      if (!unknown || now() - refreshedUs < refreshEveryMs * 1000) throw error;
+      if (unknown === null || !mayLookUp()) throw error;
     }
-    refreshedUs = now();
-    await registry.refresh();
+    await registry.refresh(unknown);
     return open(request, keyOf);
+  }
+
+  function mayLookUp(): boolean {
+    const second = Math.floor(now() / 1_000_000);
+    if (second !== lookups.second) lookups = { second, count: 0 };
+    lookups.count += 1;
+    return lookups.count <= maxLookups;
   }
 
   return {

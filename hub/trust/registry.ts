@@ -24,7 +24,7 @@ export interface Registry {
   regions(): readonly Region[];
   /** The regions an endpoint is (or lately was, as long as raw results are kept) checked from; undefined for an unknown endpoint. */
   regionsOfEndpoint(endpointId: number): ReadonlySet<number> | undefined;
-  /** Reads everything again now. */
-  refresh(): Promise<void>;
+  /** Reads everything again now; with a key's thumbprint the probe that has it alone, if there is one. */
+  refresh(kid?: string): Promise<void>;
   stop(): void;
 }

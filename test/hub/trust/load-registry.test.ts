@@ -171,4 +171,45 @@ describe('the registry', () => {
       await early;
     }
   });
+
+  test('what is revoked here stays so when a look that began before comes to its end', async () => {
+    let gate: Promise<void> | null = null;
+    const wasRead = Promise.withResolvers<void>();
+    const db: Database = {
+      ...hub.db,
+      async many<Row extends object>(text: string, values?: readonly unknown[]) {
+        const rows = await hub.db.many<Row>(text, values);
+        if (text.includes('order by p.id') && gate) {
+          wasRead.resolve();
+          await gate;
+        }
+        return rows;
+      },
+    };
+    const changes = { subscribe: () => () => undefined, stop: async () => undefined };
+    const registry = await startRegistry({ db, keys: hub.keys, catalog: emptyCatalog, changes, log: quiet });
+    const { promise, resolve: open } = Promise.withResolvers<void>();
+    gate = promise;
+    const early = registry.refresh();
+    await wasRead.promise;
+    await hub.api('POST', `/api/v1/probes/${id}/revoke`);
+    await registry.refresh(key.kid);
+    expect(registry.probeById(id)?.status).toBe('revoked');
+    gate = null;
+    open();
+    await early;
+    expect(registry.probeById(id)?.status).toBe('revoked');
+    registry.stop();
+  });
+
+  test('one look at a probe alone finds it, changed or gone wrong', async () => {
+    const kid = key.kid;
+    await hub.db.run("update probes set name = 'other' where id = $1", [id]);
+    await hub.registry.refresh(kid);
+    expect([hub.registry.probeByKid(kid), hub.registry.probeById(id)]).toEqual([undefined, undefined]);
+    await hub.db.run("update probes set name = 'probe' where id = $1", [id]);
+    await hub.registry.refresh(kid);
+    expect(hub.registry.probeByKid(kid)).toMatchObject({ id, status: 'active' });
+    await hub.registry.refresh('x'.repeat(43));
+  });
 });

@@ -169,16 +169,19 @@ describe('the proof of a request', () => {
     expect(response.headers.get(nonceHeader)).not.toBeNull();
   });
 
-  test('keys made up by the thousand do not make the hub read its registry for each', async () => {
+  test('keys made up by the thousand do not make the hub look up each', async () => {
     let reads = 0;
     const { refresh } = hub.registry;
-    hub.registry.refresh = async () => {
+    hub.registry.refresh = async (kid) => {
       reads += 1;
-      return refresh();
+      return refresh(kid);
     };
+    const began = performance.now();
     const answers = await Promise.all(Array.from({ length: 200 }, () => hub.signed(newKey(), path)));
     hub.registry.refresh = refresh;
     expect(new Set(answers.map(({ code }) => code))).toEqual(new Set(['probe.unknown']));
-    expect(reads).toBeLessThanOrEqual(2);
+    const seconds = Math.ceil((performance.now() - began) / 1000) + 1;
+    expect(reads).toBeLessThanOrEqual(20 * seconds);
+    expect(reads).toBeGreaterThan(0);
   });
 });
