@@ -14,7 +14,7 @@ import { knownHosts } from './known-hosts.ts';
 import { limitBody } from './limit-body.ts';
 import { metricsRoutes } from './metrics.ts';
 import { openApiDocument, openApiRoutes } from './openapi.ts';
-import { type ApiEnv, apiRouter } from './operator.ts';
+import { type ApiEnv, apiRouter, requireScope } from './operator.ts';
 import { problemOf, problemResponse, unserved } from './problem-answers.ts';
 import { createRequestMetrics } from './request-metrics.ts';
 import { incomingOf, requestScene } from './request-scene.ts';
@@ -68,6 +68,11 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   app.route('/', sessionRoutes(db, sessions));
   app.route('/', metricsRoutes(metrics));
   if (!routes) return app;
+  // Before a request is looked at: who is nobody learns nothing from how it is refused.
+  app.use('/api/*', async (context, next) => {
+    requireScope(context, 'read');
+    return next();
+  });
   const api = apiRouter();
   for (const operator of routes.operators) api.route('/', operator);
   app.route('/', api);

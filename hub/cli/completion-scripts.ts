@@ -12,17 +12,17 @@ export function completionScript(shell: Shell, words: readonly CommandWords[]): 
 function bashScript(words: readonly CommandWords[]): string {
   return `# parallax completion bash: source it, or keep it as /etc/bash_completion.d/parallax
 _parallax() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} path="" word i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} at="" word i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
-    case " \${path:+$path }$word " in
+    case " \${at:+$at }$word " in
 ${words
   .filter(({ path }) => path !== '')
-  .map(({ path }) => `      " ${path} ") path="${path}" ;;`)
+  .map(({ path }) => `      " ${path} ") at="${path}" ;;`)
   .join('\n')}
     esac
   done
-  case "$path:$prev" in
+  case "$at:$prev" in
 ${valueFlags(words)
   .map(
     ([path, flags]) =>
@@ -30,7 +30,7 @@ ${valueFlags(words)
   )
   .join('\n')}
   esac
-  case "$path" in
+  case "$at" in
 ${words.map((each) => `    "${each.path}") COMPREPLY=($(compgen -W "${wordsAt(each).join(' ')}" -- "$cur")) ;;`).join('\n')}
   esac
 }
@@ -38,6 +38,7 @@ complete -o default -F _parallax parallax
 `;
 }
 
+/** `path` is zsh's own name for $PATH as a list. */
 function zshScript(words: readonly CommandWords[]): string {
   const described = ({ subcommands, options }: CommandWords) =>
     [...subcommands, ...options]
@@ -46,23 +47,23 @@ function zshScript(words: readonly CommandWords[]): string {
   return `#compdef parallax
 # parallax completion zsh: keep it as _parallax in a folder of $fpath
 _parallax() {
-  local path="" word i
+  local at="" word i
   for ((i = 2; i < CURRENT; i++)); do
     word=$words[i]
-    case " \${path:+$path }$word " in
+    case " \${at:+$at }$word " in
 ${words
   .filter(({ path }) => path !== '')
-  .map(({ path }) => `      " ${path} ") path="${path}" ;;`)
+  .map(({ path }) => `      " ${path} ") at="${path}" ;;`)
   .join('\n')}
     esac
   done
-  case "$path:$words[CURRENT-1]" in
+  case "$at:$words[CURRENT-1]" in
 ${valueFlags(words)
   .map(([path, flags]) => `    ${flags.map((flag) => `"${path}:${flag}"`).join('|')}) _files; return ;;`)
   .join('\n')}
   esac
   local -a known
-  case "$path" in
+  case "$at" in
 ${words.map((each) => `    "${each.path}") known=(${described(each)}) ;;`).join('\n')}
   esac
   _describe -t commands parallax known || _files

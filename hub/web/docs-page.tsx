@@ -74,7 +74,9 @@ const DocsPage = ({ document }: { document: OpenApiDocument }) => {
                       </code>
                     </a>
                   </th>
-                  <td>{operation.summary}</td>
+                  <td>
+                    <Prose text={operation.summary ?? ''} />
+                  </td>
                 </tr>
               )),
             )}
@@ -101,7 +103,9 @@ const Operation = ({ document, id, method, path, operation }: Described & { docu
   return (
     <article class="incident" id={id}>
       <header>
-        <h3>{summary}</h3>
+        <h3>
+          <Prose text={summary ?? ''} />
+        </h3>
         <code>
           {method} {path}
         </code>
@@ -149,7 +153,7 @@ const Body = (props: { title: string; document: OpenApiDocument; content: OpenAp
     <>
       <h4 class="sub">{props.title}</h4>
       {type && (
-        <pre>
+        <pre tabindex={0}>
           <code>{JSON.stringify(schemaExample(props.document, body?.schema), null, 2)}</code>
         </pre>
       )}
