@@ -31,18 +31,23 @@ export function kafkaForTests(): Promise<TestKafka | null> {
 }
 
 async function startOrSkip(): Promise<TestKafka | null> {
-  let jars: KafkaJars;
+  const jars = await kafkaJarsForTests();
+  if (!jars) return null;
+  const kafka = await startKafka(jars);
+  afterAll(() => kafka.stop());
+  return kafka;
+}
+
+/** For those who need a broker of their own kind; null, said as loudly, where there can be none. */
+export async function kafkaJarsForTests(): Promise<KafkaJars | null> {
   try {
-    jars = await findKafka(process.env, console.log, AbortSignal.timeout(600_000));
+    return await findKafka(process.env, console.log, AbortSignal.timeout(600_000));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     if (process.env.REQUIRE_KAFKA === '1') throw new Error(`REQUIRE_KAFKA=1, and ${why}`, { cause: error });
     console.warn(`\n${'#'.repeat(80)}\n# SKIPPED: tests on Apache Kafka. ${why}\n${'#'.repeat(80)}\n`);
     return null;
   }
-  const kafka = await startKafka(jars);
-  afterAll(() => kafka.stop());
-  return kafka;
 }
 
 /** A broker on a free port with data of its own. */
