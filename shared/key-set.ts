@@ -113,7 +113,7 @@ async function openKeySet(keyset: string, root: string): Promise<KeySetClaims> {
 /** Keys of kinds that are not known here are for newer probes. */
 function trustedKeys({ keys }: KeySetClaims): TrustedKey[] {
   const trusted = keys.flatMap(({ kty, crv, alg, kid, x = '' }) =>
-    kty === 'OKP' && crv === 'Ed25519' && alg === 'Ed25519' && kid === ed25519Thumbprint(x)
+    kty === 'OKP' && crv === 'Ed25519' && alg === 'Ed25519' && x.length === 43 && kid === ed25519Thumbprint(x)
       ? [{ kid, publicKey: ed25519PublicKey(x) }]
       : [],
   );

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makeEd25519Jwk, signingKeyOf } from '../../hub/trust/key-pair.ts';
 import { signHubToken, verifyHubToken } from '../../shared/hub-token.ts';
@@ -48,6 +49,23 @@ describe('a token of the hub', () => {
     await expect(verifyHubToken(jws, [key], { typ: 'revoked+jwt', issuer })).rejects.toMatchObject({
       code: 'audience',
     });
+  });
+
+  test('with any one character changed, cut or added is refused or says the same', async () => {
+    const jws = await signHubToken('revoked+jwt', revoked, key);
+    const letter = fc.constantFrom(...'ABCDEFabcdef0189-_.=');
+    await fc.assert(
+      fc.asyncProperty(fc.nat(jws.length), fc.nat(2), letter, async (at, cut, put) => {
+        const changed =
+          jws.slice(0, at) + put.repeat(cut === 2 ? 0 : 1) + jws.slice(at + (cut === 0 ? 0 : 1));
+        const told = await verifyHubToken(changed, [key, rotated], expected).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(TokenError);
+          return null;
+        });
+        if (told) expect(told).toEqual(revoked);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test.each(['', '.', '..', 'a.b', 'a.b.c.d', `${'a'.repeat(300_000)}.b.${'c'.repeat(86)}`])(
