@@ -7,7 +7,7 @@ import { listProbePresence, type ProbePresenceRow } from '../store/list-probe-pr
 import { listRecentTotals } from '../store/list-recent-totals.ts';
 import type { Catalog } from '../trust/catalog.ts';
 import type { Registry } from '../trust/registry.ts';
-import { inRegionOrder } from './region-order.ts';
+import { compare, inRegionOrder } from './region-order.ts';
 import type { PageEndpoint, PageRegion } from './row.ts';
 import { addToSpark, emptySpark, type Spark, sparkSlots } from './spark.ts';
 import type { LatestResult } from './view.ts';
@@ -42,6 +42,7 @@ export interface Tick {
 export interface Board {
   /** Reads now what changed since the last read, unless that was a moment ago. Throws where the database is away. */
   refresh(): Promise<void>;
+  /** By team, those without one last, then by name: whatever their state, each keeps its place. */
   endpoints(): readonly PageEndpoint[];
   endpoint(id: number): PageEndpoint | undefined;
   regions(): readonly PageRegion[];
@@ -72,6 +73,10 @@ export const maxProbes = 10_000;
 const maxSparks = 2000;
 const presenceEveryMs = 5000;
 
+function byTeamAndName(a: PageEndpoint, b: PageEndpoint): number {
+  return Number(!a.team) - Number(!b.team) || compare(a.team, b.team) || compare(a.name, b.name);
+}
+
 export function startBoard(options: BoardOptions): Board {
   const { db, catalog, registry, changes, log, now, everyMs = 1000 } = options;
   const stopping = new AbortController();
@@ -101,7 +106,7 @@ export function startBoard(options: BoardOptions): Board {
 
   function recast(): void {
     castDirty = false;
-    endpoints = [...catalog.all()].map(({ id, endpoint }) => ({
+    const all = [...catalog.all()].map(({ id, endpoint }) => ({
       id,
       name: endpoint.name,
       url: endpoint.url,
@@ -111,6 +116,7 @@ export function startBoard(options: BoardOptions): Board {
       enabled: endpoint.enabled,
       regions: endpoint.regions.length === 0 ? null : new Set<string>(endpoint.regions),
     }));
+    endpoints = all.sort(byTeamAndName);
     byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
   }
 

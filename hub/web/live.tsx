@@ -5,13 +5,10 @@ import { Problem } from '../problem.ts';
 import type { Board, Tick } from './board.ts';
 import { createEventStream, type EventStream } from './event-stream.ts';
 import { asOf, HealthLine, healthOf } from './health.tsx';
-import { SparkLine, Views } from './marks.tsx';
-import { Cell } from './matrix.tsx';
-import { ProbeRow } from './probes-page.tsx';
-import type { PageEndpoint, PageRegion } from './row.ts';
-import { isCheckedFrom, regionsFor, rowFor } from './scope.ts';
-import { emptySpark, sparkPaths } from './spark.ts';
-import type { ViewState } from './view.ts';
+import type { PageRegion } from './row.ts';
+import { createRowWatch } from './row-watch.ts';
+import { endpointsFor, isCheckedFrom, regionsFor, rowFor } from './scope.ts';
+import { createProbeUpdates, rowUpdate, skyUpdate } from './updates.tsx';
 
 export interface LiveOptions {
   readonly board: Board;
@@ -59,8 +56,10 @@ interface Client extends LiveRequest {
   lost: boolean;
   /** Since when it does not keep up; null while it does. */
   stuckSince: number | null;
+  /** What it was last sent of these, so that it is not sent again. */
   health: string;
-  probeRows: Map<number, string>;
+  sky: string;
+  readonly probeUpdates: ReturnType<typeof createProbeUpdates> | null;
 }
 
 /** Most rows one stream may ask for: a page has a hundred. */
@@ -84,24 +83,24 @@ export function startLive(options: LiveOptions): Live {
   // Another replica, or this one after a restart, counts versions of its own.
   const boot = randomBytes(6).toString('hex');
   const clients = new Set<Client>();
-  const states = new Map<number, ViewState>();
-  const drawn = new Map<number, readonly ViewState[]>();
   let watching: (() => void) | null = null;
   let [beatAt, healthAt, sweptAt] = [0, 0, 0];
   let sparking = false;
 
   const seconds = () => now() / 1e6;
+  const fresh = () => asOf(board, bus.status(), seconds());
+  const rowWatch = createRowWatch(board, fresh);
   const versionText = () => `${boot}.${board.version()}`;
 
   function onTick(tick: Tick): void {
     const at = performance.now();
-    const moved = movedIn(tick, at);
-    const cells = changedCells(tick);
-    const cache = new Map<string, unknown>();
-    const beat = at - beatAt >= beatMs;
-    const health = at - healthAt >= healthMs;
+    const [beat, health, sweep] = [at - beatAt >= beatMs, at - healthAt >= healthMs, at - sweptAt >= sweepMs];
     if (beat) beatAt = at;
     if (health) healthAt = at;
+    if (sweep) sweptAt = at;
+    const moved = rowWatch.moved(tick, sweep);
+    const cells = rowWatch.changed(tick, watched());
+    const cache = new Map<string, unknown>();
     for (const client of clients) {
       if (at > client.endsAt) leave(client);
       else if (!client.stream.keepsUp()) holdBack(client, tick, cells, at);
@@ -112,12 +111,16 @@ export function startLive(options: LiveOptions): Live {
         if (moved.length > 0 && !client.operator.regions && !client.probes) {
           client.stream.send('moved', { rows: moved.slice(0, maxMoved), count: moved.length });
         }
-        if (client.probes) sendProbes(client);
+        if (sweep && !client.probes) sendSky(client, cache);
         if (health) sendHealth(client);
         if (beat) client.stream.send('beat', { now: seconds() });
       }
     }
-    void refreshSparks(at);
+    if (sweep) void refreshSparks();
+  }
+
+  function watched(): ReadonlySet<number> {
+    return new Set([...clients].flatMap(({ endpointIds }) => endpointIds));
   }
 
   /** What a slow client missed is kept as a set of rows: it never has more waiting than one picture of its page. */
@@ -153,57 +156,6 @@ export function startLive(options: LiveOptions): Live {
     watching = null;
   }
 
-  /** What moves from now on: nobody watched before. */
-  function noteStates(): void {
-    const fresh = asOf(board, bus.status(), seconds());
-    states.clear();
-    drawn.clear();
-    for (const endpoint of board.endpoints()) {
-      states.set(endpoint.id, rowFor(board, endpoint, board.regions(), fresh).state);
-    }
-  }
-
-  /** Endpoints whose worst view is another than it was: where something came, and now and then where nothing came. */
-  function movedIn(tick: Tick, at: number): { id: number; name: string; from: ViewState; to: ViewState }[] {
-    const sweep = at - sweptAt >= sweepMs;
-    if (sweep) sweptAt = at;
-    const asked = sweep
-      ? board.endpoints()
-      : [...tick.changed.keys()].flatMap((id) => board.endpoint(id) ?? []);
-    const fresh = asOf(board, bus.status(), seconds());
-    const moved = [];
-    for (const endpoint of asked) {
-      const to = rowFor(board, endpoint, board.regions(), fresh).state;
-      const from = states.get(endpoint.id);
-      states.set(endpoint.id, to);
-      if (from && from !== to) moved.push({ id: endpoint.id, name: endpoint.name, from, to });
-    }
-    return moved;
-  }
-
-  /** For each watched endpoint the regions whose cell is another than at the tick before. */
-  function changedCells(tick: Tick): Map<number, ReadonlySet<number>> {
-    const watched = new Set<number>();
-    for (const { ids } of clients) for (const id of ids) watched.add(id);
-    for (const id of drawn.keys()) if (!watched.has(id)) drawn.delete(id);
-    const fresh = asOf(board, bus.status(), seconds());
-    const cells = new Map<number, ReadonlySet<number>>();
-    for (const id of watched) {
-      const endpoint = board.endpoint(id);
-      if (!endpoint) continue;
-      const { views } = rowFor(board, endpoint, board.regions(), fresh);
-      const now = views.map(({ state }) => state);
-      const before = drawn.get(id) ?? now;
-      drawn.set(id, now);
-      const changed = new Set(tick.changed.get(id));
-      for (const [index, region] of board.regions().entries()) {
-        if (before[index] !== now[index]) changed.add(region.id);
-      }
-      if (changed.size > 0) cells.set(id, changed);
-    }
-    return cells;
-  }
-
   function sendRows(
     client: Client,
     cells: ReadonlyMap<number, ReadonlySet<number> | null>,
@@ -214,72 +166,40 @@ export function startLive(options: LiveOptions): Live {
       const endpoint = client.ids.has(id) && board.endpoint(id);
       if (!endpoint) return [];
       const key = `${id} ${scope}`;
-      if (!cache.has(key)) cache.set(key, rowUpdate(endpoint, client.regions, regions));
+      if (!cache.has(key))
+        cache.set(key, rowUpdate(board, endpoint, client.regions, regions, seconds(), fresh()));
       return [cache.get(key)];
     });
     if (rows.length > 0) client.stream.send('rows', rows, versionText());
   }
 
-  /** One row as it is now; `changed` names the regions whose cells go with it, null for all. */
-  function rowUpdate(
-    endpoint: PageEndpoint,
-    regions: readonly PageRegion[],
-    changed: ReadonlySet<number> | null,
-  ): unknown {
-    const at = seconds();
-    const row = rowFor(board, endpoint, regions, asOf(board, bus.status(), at));
-    const seen = new Set(regions.map(({ id }) => id));
-    const lastSlot = Math.floor((at * 1000) / endpoint.intervalMs);
-    const spark = board.spark(endpoint.id) ?? emptySpark();
-    return {
-      id: endpoint.id,
-      is: row.state,
-      at: row.at,
-      cells: regions.flatMap(({ id, name }, index) => {
-        const view = row.views[index];
-        if (!view || (changed && !changed.has(id))) return [];
-        return [[id, String(<Cell view={view} region={name} now={at} />)]];
-      }),
-      views: String(<Views views={row.views} regions={regions} />),
-      spark: String(<SparkLine paths={sparkPaths(spark, lastSlot, (id) => seen.has(id))} />),
-    };
-  }
-
-  function sendProbes(client: Client): void {
-    const names = new Map(client.regions.map(({ id, name }) => [id, name]));
-    const visible = board.probes().filter(({ regionId }) => names.has(regionId));
-    const rows = [];
-    for (const probe of visible) {
-      const html = String(
-        <ProbeRow
-          probe={probe}
-          region={names.get(probe.regionId) ?? ''}
-          admin={client.admin}
-          now={seconds()}
-        />,
-      );
-      if (client.probeRows.get(probe.id) === html) continue;
-      client.probeRows.set(probe.id, html);
-      rows.push([probe.id, html]);
+  function sendSky(client: Client, cache: Map<string, unknown>): void {
+    const scope = client.operator.regions?.join(' ') ?? '';
+    const key = `sky ${scope}`;
+    const { regions } = client;
+    if (!cache.has(key)) {
+      cache.set(key, skyUpdate(board, endpointsFor(board, client.operator, regions), regions, fresh()));
     }
-    if (rows.length > 0)
-      client.stream.send('probes', { rows, all: visible.map(({ id, status }) => `${id}${status[0]}`) });
+    const sky = String(cache.get(key));
+    if (sky !== client.sky) client.stream.send('sky', { html: sky });
+    client.sky = sky;
   }
 
   function sendHealth(client: Client): void {
+    const probes = client.probeUpdates?.(seconds());
+    if (probes) client.stream.send('probes', probes);
     const health = String(<HealthLine health={healthOf(board, bus.status(), seconds(), client.regions)} />);
     if (health === client.health) return;
     client.health = health;
     client.stream.send('health', { html: health });
   }
 
-  /** Sparks with holes are read again for all who look, at most once in the time of a sweep. */
-  async function refreshSparks(at: number): Promise<void> {
-    if (sparking || at !== sweptAt) return;
+  /** Sparks with holes are read again for all who look. */
+  async function refreshSparks(): Promise<void> {
+    if (sparking) return;
     sparking = true;
     try {
-      const watched = new Set([...clients].flatMap(({ endpointIds }) => endpointIds));
-      await board.sparks([...watched].flatMap((id) => board.endpoint(id) ?? []));
+      await board.sparks([...watched()].flatMap((id) => board.endpoint(id) ?? []));
     } catch {
       // The board says so when its own read fails.
     } finally {
@@ -309,15 +229,15 @@ export function startLive(options: LiveOptions): Live {
       lost: false,
       stuckSince: null,
       health: '',
-      probeRows: new Map(),
+      sky: '',
+      probeUpdates: request.probes ? createProbeUpdates(board, regions, request.admin) : null,
     };
     clients.add(client);
     sendRows(client, missed(client), new Map());
     client.stream.send('beat', { now: seconds() }, versionText());
-    if (!watching) {
-      noteStates();
-      watching = board.watch(onTick);
-    }
+    if (!watching) rowWatch.begin();
+    rowWatch.note(client.ids);
+    watching ??= board.watch(onTick);
     return new Response(client.stream.body, {
       headers: {
         'content-type': 'text/event-stream; charset=utf-8',
@@ -336,10 +256,9 @@ export function startLive(options: LiveOptions): Live {
     const known = bootThen === boot ? Number(text) : Number.NaN;
     const changed = Number.isSafeInteger(known) ? board.changedSince(known, endpointIds) : endpointIds;
     const rows = new Map(changed.map((id) => [id, null]));
-    const fresh = asOf(board, bus.status(), seconds());
     for (const id of endpointIds) {
       const endpoint = board.endpoint(id);
-      const views = endpoint ? rowFor(board, endpoint, regions, fresh).views : [];
+      const views = endpoint ? rowFor(board, endpoint, regions, fresh()).views : [];
       if (views.some(({ state, at }) => state === 'unknown' && at !== null)) rows.set(id, null);
     }
     return rows;

@@ -63,7 +63,7 @@ export const Matrix = ({ groups, regions, spark, now }: MatrixProps) => (
 );
 
 function density(regions: number): string {
-  return regions <= 6 ? 'few' : regions <= 10 ? 'many' : 'most';
+  return regions <= 4 ? 'few fewest' : regions <= 6 ? 'few' : regions <= 10 ? 'many' : 'most';
 }
 
 /** `7 endpoints: 1 down, 6 up`. */
@@ -98,20 +98,7 @@ const MatrixRow = (props: { row: Row; regions: readonly PageRegion[]; spark: Spa
       <td class="c-views">
         <Views views={row.views} regions={regions} />
       </td>
-      <td class="c-verdict">
-        <b class={`word ${state}`}>{row.word}</b>
-        {row.why.map(({ text, code }) => (
-          <span class="why">
-            {text}
-            {code && (
-              <>
-                {' '}
-                <code class="faint">{code}</code>
-              </>
-            )}
-          </span>
-        ))}
-      </td>
+      <Verdict row={row} />
       {row.views.map((view, index) => (
         <Cell view={view} region={regions[index]?.name ?? ''} now={props.now} />
       ))}
@@ -124,6 +111,24 @@ const MatrixRow = (props: { row: Row; regions: readonly PageRegion[]; spark: Spa
     </tr>
   );
 };
+
+/** The worst of what is seen, from how many regions, and what is wrong. */
+export const Verdict = ({ row }: { row: Row }) => (
+  <td class="c-verdict">
+    <b class={`word ${row.state}`}>{row.word}</b>
+    {row.why.map(({ text, code }) => (
+      <span class="why">
+        {text}
+        {code && (
+          <>
+            {' '}
+            <code class="faint">{code}</code>
+          </>
+        )}
+      </span>
+    ))}
+  </td>
+);
 
 interface AgeProps {
   readonly at: number | null;

@@ -11,6 +11,8 @@ import { type ViewState, viewStates } from './view.ts';
 export interface NowProps {
   /** All that the operator may see, in the order of the matrix. */
   readonly rows: readonly Row[];
+  /** The same, each in its lasting place. */
+  readonly sky: readonly Row[];
   readonly regions: readonly PageRegion[];
   readonly selection: Selection;
   readonly selected: Selected;
@@ -36,7 +38,7 @@ export const NowPage = (props: NowProps) => {
             Each mark is the last outcome; no verdict is made of them.
           </p>
         </div>
-        {rows.length > 0 && regions.length > 0 && <Sky rows={rows} regions={regions} />}
+        {rows.length > 0 && regions.length > 0 && <Sky rows={props.sky} regions={regions} />}
       </div>
       {rows.length === 0 ? (
         <NothingYet regions={regions} />

@@ -88,9 +88,10 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
     const regions = regionsFor(board, operator);
     const at = seconds();
     const fresh = asOf(board, bus.status(), at);
-    const rows = inMatrixOrder(
-      endpointsFor(board, operator, regions).map((endpoint) => rowFor(board, endpoint, regions, fresh)),
+    const sky = endpointsFor(board, operator, regions).map((endpoint) =>
+      rowFor(board, endpoint, regions, fresh),
     );
+    const rows = inMatrixOrder(sky);
     const selection = selectionOf(new URL(context.req.url).searchParams);
     const selected = select(rows, selection);
     const sparks = await board.sparks(
@@ -111,6 +112,7 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
       },
       <NowPage
         rows={rows}
+        sky={sky}
         regions={regions}
         selection={selection}
         selected={selected}

@@ -17,7 +17,7 @@ export interface ProbesProps {
 }
 
 /** Most lines of one page. */
-const mostShown = 500;
+export const mostShown = 500;
 
 export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
   const names = new Map(regions.map(({ id, name }) => [id, name]));

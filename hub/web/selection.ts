@@ -1,4 +1,3 @@
-import { compare } from './region-order.ts';
 import type { Row } from './row.ts';
 import { type ViewState, viewStates } from './view.ts';
 
@@ -52,11 +51,10 @@ export interface Group {
   readonly rows: readonly Row[];
 }
 
-/** Teams in the order of names, endpoints without one last; within a team worst first, then by name. */
+/** Worst first within each team; teams, and rows of one state, stay in the order they come in. */
 export function inMatrixOrder(rows: readonly Row[]): readonly Row[] {
   const teams = Map.groupBy(rows, ({ endpoint }) => endpoint.team);
-  const inOrder = [...teams.keys()].sort((a, b) => Number(!a) - Number(!b) || compare(a, b));
-  return inOrder.flatMap((team) => (teams.get(team) ?? []).toSorted(worstFirst));
+  return [...teams.values()].flatMap((team) => team.toSorted(worstFirst));
 }
 
 /** What of the rows, given in the order of the matrix, stands on the page somebody looks at. */
@@ -79,9 +77,7 @@ export function select(rows: readonly Row[], selection: Selection): Selected {
 }
 
 function worstFirst(a: Row, b: Row): number {
-  return (
-    viewStates.indexOf(a.state) - viewStates.indexOf(b.state) || compare(a.endpoint.name, b.endpoint.name)
-  );
+  return viewStates.indexOf(a.state) - viewStates.indexOf(b.state);
 }
 
 export function countStates(rows: readonly Row[]): Record<ViewState, number> {

@@ -63,7 +63,10 @@ export function viewOf(
       ...known,
     };
   }
-  const slow = { word: withUnit(latest.totalUs), says: outcome === 'down' ? 'it fails' : 'it is slow' };
+  const slow = {
+    word: withUnit(latest.totalUs),
+    says: outcome === 'down' ? 'it fails' : 'it is slower than expected',
+  };
   const { word, says } = words ?? slow;
   return { state: outcome, text: word, says, ...known };
 }

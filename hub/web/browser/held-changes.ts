@@ -14,10 +14,11 @@ let probes = 0;
 /** More names than these do not fit the bar. */
 const mostNamed = 6;
 
-export function holdState(id: number, name: string, from: string, to: string): void {
+/** `words` tells that the row would say something else of the same state. */
+export function holdState(id: number, name: string, from: string, to: string, words = false): void {
   const first = states.get(id)?.from ?? from;
   // What went back to where it was is no change.
-  if (first === to) states.delete(id);
+  if (first === to && !words) states.delete(id);
   else states.set(id, { name, from: first, to });
   say();
 }

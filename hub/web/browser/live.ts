@@ -9,6 +9,7 @@ interface RowUpdate {
   readonly is: string;
   readonly at: number | null;
   readonly cells: readonly (readonly [regionId: number, html: string])[];
+  readonly verdict: string;
   readonly views: string;
   readonly spark: string;
 }
@@ -46,6 +47,7 @@ function listen(): void {
   on<readonly RowUpdate[]>('rows', (updates) => {
     for (const update of updates) drawRow(update);
   });
+  on<{ readonly html: string }>('sky', ({ html }) => replaceWith(document.querySelector('.sky'), html));
   on<{ readonly html: string }>('health', ({ html }) => replaceWith(document.querySelector('#health'), html));
   on<{
     readonly rows: readonly {
@@ -80,7 +82,7 @@ function rowOf(id: number): HTMLElement | null {
   return document.querySelector<HTMLElement>(`.row[data-id="${id}"]`);
 }
 
-function drawRow({ id, is, at, cells, views, spark }: RowUpdate): void {
+function drawRow({ id, is, at, cells, verdict, views, spark }: RowUpdate): void {
   const row = rowOf(id);
   if (!row) return;
   const columns = [...document.querySelectorAll<HTMLElement>('#matrix thead [data-region]')];
@@ -94,7 +96,20 @@ function drawRow({ id, is, at, cells, views, spark }: RowUpdate): void {
   replaceWith(row.querySelector('.spark'), spark);
   const age = row.querySelector<HTMLElement>('.c-age [data-at]');
   if (age && at !== null) age.dataset.at = String(Math.floor(at));
-  holdState(id, row.querySelector('.name')?.textContent ?? '', row.dataset.is ?? '', is);
+  // What the row says in words is left, marked as past, where it would say something else: see held-changes.ts.
+  const words = is === row.dataset.is && !fitsInPlace(row, verdict);
+  row.classList.toggle('held', is !== row.dataset.is || words);
+  holdState(id, row.querySelector('.name')?.textContent ?? '', row.dataset.is ?? '', is, words);
+}
+
+/** Draws the verdict anew where that moves no other row. */
+function fitsInPlace(row: HTMLElement, html: string): boolean {
+  const [old, height] = [row.querySelector('.c-verdict'), row.offsetHeight];
+  if (!old) return true;
+  replaceWith(old, html);
+  if (row.offsetHeight === height) return true;
+  row.querySelector('.c-verdict')?.replaceWith(old);
+  return false;
 }
 
 /** Not under somebody's finger: a row whose button is in use stays as it is. */
