@@ -88,8 +88,9 @@ export function watchCertificate(options: WatchOptions): CertificateWatch {
     }
   }
   const lookSoon = () => {
-    clearTimeout(settling);
-    settling = setTimeout(() => {
+    // Not begun anew by each change: a busy folder must not put it off for ever.
+    settling ??= setTimeout(() => {
+      settling = undefined;
       looking = looking.then(look);
     }, settleMs);
   };
