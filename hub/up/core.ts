@@ -49,11 +49,10 @@ export async function startHub(network: Network, databaseUrl: () => string): Pro
       ),
   });
   components.push(hub);
-  const kafka = env.KAFKA_BROKERS;
-  say(
-    'hub',
-    `ready on ${origin}, ${kafka ? `results through Kafka at ${kafka}` : 'results come in directly'}`,
-  );
+  const way = env.KAFKA_BROKERS
+    ? `results through Kafka at ${env.KAFKA_BROKERS}`
+    : 'results come in directly';
+  say('hub', `ready on ${origin} (process ${hub.pid()}), ${way}`);
 }
 
 /** What the user set goes before what we would choose. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from '../harness/imports.ts';
@@ -114,4 +114,10 @@ export function jsonLines<T>({ stdout }: CliAnswer): T[] {
 export async function environmentOf(pid: number, name: string): Promise<string> {
   const pairs = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0');
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1) ?? '';
+}
+
+/** Where the tests run as root the database lies elsewhere, behind a link. */
+export async function forgetData(data: string): Promise<void> {
+  const postgres = await realpath(join(data, 'postgres')).catch(() => null);
+  if (postgres !== null) await rm(postgres, { recursive: true, force: true });
 }

@@ -6,7 +6,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../hub/process/port.ts';
 import { kafkaForTests } from '../harness/kafka.ts';
 import { until } from '../hub/ingest/until.ts';
-import { buildOnce, cli, environmentOf, jsonLines, startUp, type UpProcess } from './up-process.ts';
+import {
+  buildOnce,
+  cli,
+  environmentOf,
+  forgetData,
+  jsonLines,
+  startUp,
+  type UpProcess,
+} from './up-process.ts';
 
 interface ShownResult {
   readonly region: string;
@@ -29,7 +37,10 @@ const folders: string[] = [];
 beforeAll(buildOnce);
 afterAll(async () => {
   for (const up of running) await up.end();
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  for (const folder of folders) {
+    await forgetData(folder);
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 async function newFolder(): Promise<string> {
