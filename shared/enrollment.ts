@@ -63,6 +63,9 @@ function signatureSchema() {
   return z.object({ protected: z.string().max(1024), signature: z.string().max(128) });
 }
 
+/** A probe that pinned a root so many rotations ago enrolls anew. */
+export const maxChainLinks = 1000;
+
 /**
  * GET /.well-known/parallax-keyset.json: the newest key set, signed by the root, and the chain of root
  * rotations (each signed by the old and the new root) that leads from an older pinned root to today's.
@@ -71,7 +74,7 @@ export const keySetDocumentSchema = z.object({
   /** Compact JWS `typ: keyset+jwt` by the current root over keySetClaims. */
   keyset: z.string().max(65_536),
   /** Oldest first. */
-  chain: z.array(rootRotationSchema).max(1000),
+  chain: z.array(rootRotationSchema).max(maxChainLinks),
 });
 export type KeySetDocument = z.output<typeof keySetDocumentSchema>;
 

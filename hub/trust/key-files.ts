@@ -96,6 +96,23 @@ export async function dropRootDraft(dir: string, thumbprint: string): Promise<vo
   await rm(join(dir, draftOf(thumbprint)), { force: true });
 }
 
+/** A start that lost a race still needs its own draft for a moment. */
+const draftKeptMs = 60_000;
+
+/** Takes away what a process that was killed left: drafts, and private keys of roots that have handed over. */
+export async function tidyKeys(dir: string, retiredRoots: readonly string[], nowMs: number): Promise<void> {
+  const retired = new Set(retiredRoots.map(rootFileName));
+  for (const name of await readdir(dir).catch((): string[] => [])) {
+    const file = join(dir, name);
+    const isOldDraft = async () => {
+      const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: nowMs }));
+      return mtimeMs < nowMs - draftKeptMs;
+    };
+    const isDraft = /^\.(root|keys)-[\w-]+\.draft$/.test(name);
+    if (retired.has(name) || (isDraft && (await isOldDraft()))) await rm(file, { force: true });
+  }
+}
+
 async function readPrivate<Content>(file: string, schema: z.ZodType<Content>): Promise<Content | null> {
   let text: string;
   try {
@@ -124,7 +141,8 @@ async function refuseExposed(file: string): Promise<void> {
       `${file} can be read by other users (mode ${(mode & 0o777).toString(8)}): run chmod 600 ${file}, and rotate the keys if anybody may have read it`,
     );
   }
-  if (folder.mode & 0o022) {
+  // With the sticky bit, as Kubernetes mounts a secret, nobody takes away another's files.
+  if (folder.mode & 0o022 && !(folder.mode & 0o1000)) {
     throw new KeysError(
       'exposed',
       `other users can write to ${dirname(file)} (mode ${(folder.mode & 0o777).toString(8)}): run chmod 700 ${dirname(file)}`,

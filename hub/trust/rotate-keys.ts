@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { maxChainLinks, type RootRotation } from '../../shared/enrollment.ts';
 import { ed25519Thumbprint } from '../../shared/signing.ts';
 import { type FolderLock, lockFolder } from '../process/folder-lock.ts';
 import {
@@ -12,11 +12,12 @@ import {
   replaceKeyFile,
   rootFileName,
   settleRoot,
+  tidyKeys,
 } from './key-files.ts';
 import { makeEd25519Jwk, makeEs256Jwk, signingKeyOf } from './key-pair.ts';
 import type { SigningKey } from './keys.ts';
 import { KeysError } from './keys-error.ts';
-import { readKeySetClaims, signKeySet, signRootRotation } from './sign-key-set.ts';
+import { readKeySetClaims, readRotationClaims, signKeySet, signRootRotation } from './sign-key-set.ts';
 
 export interface RotateOptions {
   /** PARALLAX_KEYS. */
@@ -101,7 +102,8 @@ async function rotate(options: RotateOptions): Promise<Rotated> {
   }
   const { key, folder } = await findRoot(dir, oldRoot, options.rootKeyFile);
   const next = options.root ? await newRoot(folder) : null;
-  const chain = next ? [...file.keySet.chain, await signRootRotation(key, next, nowMs)] : file.keySet.chain;
+  const link = next ? [await signRootRotation(key, next, nowMs)] : [];
+  const chain = [...file.keySet.chain, ...link].slice(-maxChainLinks);
   const keySet = await signKeySet({
     publicUrl: options.publicUrl ?? told.iss,
     root: next ?? key,
@@ -115,11 +117,9 @@ async function rotate(options: RotateOptions): Promise<Rotated> {
     throw error;
   });
   const root = (next ?? key).kid;
-  if (next) {
-    await settleRoot(folder, next.kid);
-    // What was named by --root-key is on the operator's own disk: theirs to destroy.
-    if (options.rootKeyFile === undefined) await rm(join(folder, rootFileName(key.kid)), { force: true });
-  }
+  if (next) await settleRoot(folder, next.kid);
+  // What was named by --root-key is on the operator's own disk: theirs to destroy.
+  if (options.rootKeyFile === undefined) await tidyKeys(dir, chain.map(oldRootOf), nowMs);
   const { version } = readKeySetClaims(keySet);
   return { ...done, version, root, rootFile: join(folder, rootFileName(root)) };
 }
@@ -150,6 +150,10 @@ async function newRoot(folder: string): Promise<SigningKey> {
   const key = signingKeyOf(jwk);
   await draftRoot(folder, key.kid, jwk);
   return key;
+}
+
+function oldRootOf(link: RootRotation): string {
+  return ed25519Thumbprint(readRotationClaims(link).from.x);
 }
 
 /** The key of today's root, and the folder it lies in. */

@@ -1,5 +1,17 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -133,6 +145,14 @@ describe('the hub’s keys', () => {
     expect((error as Error).message).not.toContain('\n');
   });
 
+  test('are read from a folder that nobody can write to, and from one as Kubernetes mounts it', async () => {
+    const made = await load();
+    for (const mode of [0o500, 0o1777]) {
+      await chmod(dir, mode);
+      expect((await load()).lease.kid).toBe(made.lease.kid);
+    }
+  });
+
   test('are refused in one line where the folder cannot be made', async () => {
     await mkdir(join(home, 'a'));
     await writeFile(dir, 'a file');
@@ -221,6 +241,28 @@ describe('rotation', () => {
     await rm(rotated.rootFile ?? '');
     await expect(rotateKeys({ dir, lease: true, rootKeyFile: file, now })).rejects.toThrow(
       `${file} holds the root ${made.rootThumbprint}, and today's root is ${rotated.root}`,
+    );
+  });
+
+  test('clears away what killed processes left, and keeps what may still be needed', async () => {
+    const { rootThumbprint } = await load();
+    const old = join(home, 'old.json');
+    await copyFile(join(dir, `root-${rootThumbprint}.json`), old);
+    await rotateKeys({ dir, root: true, now });
+    // Killed before the old root was taken away; drafts of long ago and of just now; a file of the operator's own.
+    await rename(old, join(dir, `root-${rootThumbprint}.json`));
+    for (const name of [
+      '.keys-abc.draft',
+      `.root-${'x'.repeat(43)}.draft`,
+      '.keys-now.draft',
+      'root-notes.txt',
+    ]) {
+      await writeFile(join(dir, name), '', { mode: 0o600 });
+      if (!/now|notes/.test(name)) await utimes(join(dir, name), 1, 1);
+    }
+    const { root } = await rotateKeys({ dir, lease: true, now });
+    expect((await readdir(dir)).sort()).toEqual(
+      ['.keys-now.draft', 'hub-keys.json', `root-${root}.json`, 'root-notes.txt'].sort(),
     );
   });
 
