@@ -99,8 +99,11 @@ export function startDelivery(options: DeliverOptions): Delivery {
         pump();
       });
     }
-    if (open() === 0) drained?.();
-    else if (backlogAtMs > nowMs) timer = setTimeout(pump, backlogAtMs - nowMs);
+    if (open() === 0) {
+      // What failed last turned out to be durable, its answer lost: nothing is known to be wrong.
+      flowing();
+      drained?.();
+    } else if (backlogAtMs > nowMs) timer = setTimeout(pump, backlogAtMs - nowMs);
   }
 
   function pick(roomForBacklog: boolean): { line: Line; seq: number; live: boolean } | null {
@@ -117,10 +120,14 @@ export function startDelivery(options: DeliverOptions): Delivery {
   async function deliver({ spool, plan, refused }: Line, seq: number): Promise<void> {
     try {
       const batch = await spool.read(seq);
-      if (batch) await way.send(batch, stopped.signal);
+      if (!batch) {
+        plan.gone(seq, seq);
+        return;
+      }
+      await way.send(batch, stopped.signal);
       plan.sent(seq, performance.now());
       refused.delete(seq);
-      if (batch) flowing();
+      flowing();
     } catch (error) {
       if (stopped.signal.aborted) plan.failed(seq);
       else if (error instanceof DeliveryError && error.kind === 'refused')
@@ -153,12 +160,11 @@ export function startDelivery(options: DeliverOptions): Delivery {
   }
 
   function flowing(): void {
-    if (trouble !== null) {
-      log.info('results are delivered again');
-      onTrouble(null);
-    }
-    trouble = null;
     pauseMs = firstPauseMs;
+    if (trouble === null) return;
+    trouble = null;
+    log.info('results are delivered again');
+    onTrouble(null);
   }
 
   function suffer(error: unknown): void {

@@ -39,12 +39,13 @@ const mostRuns = 256;
 
 export function createDeliveryPlan(): DeliveryPlan {
   const todo = createSeqRanges();
+  /** Handed over, and not known to be durable. */
+  const handedOver = createSeqRanges();
   const inFlight = new Set<number>();
   const parked = new Map<number, number>();
   let liveFrom = 1;
   let lastSeq = 0;
   let upTo = 0;
-  let sentTop = 0;
   let stalledSinceMs = 0;
   let lostMs = lostAfterMs;
   let window = firstWindow;
@@ -79,9 +80,9 @@ export function createDeliveryPlan(): DeliveryPlan {
       inFlight.add(seq);
     },
     sent(seq, nowMs) {
-      inFlight.delete(seq);
-      if (sentTop <= upTo) stalledSinceMs = nowMs;
-      sentTop = Math.max(sentTop, seq);
+      if (!inFlight.delete(seq) || seq <= upTo) return;
+      if (handedOver.firstFrom(0) === null) stalledSinceMs = nowMs;
+      handedOver.add(seq);
     },
     failed(seq) {
       if (inFlight.delete(seq)) add(seq);
@@ -92,6 +93,7 @@ export function createDeliveryPlan(): DeliveryPlan {
     },
     gone(first, last) {
       todo.remove(first, last);
+      handedOver.remove(first, last);
       for (const seq of inFlight) if (seq >= first && seq <= last) inFlight.delete(seq);
       for (const seq of parked.keys()) if (seq >= first && seq <= last) parked.delete(seq);
     },
@@ -103,6 +105,7 @@ export function createDeliveryPlan(): DeliveryPlan {
       window = resent ? Math.min(window * 2, mostWindow) : firstWindow;
       resent = false;
       todo.remove(0, to);
+      handedOver.remove(0, to);
       for (const seq of parked.keys()) if (seq <= to) parked.delete(seq);
     },
     again(nowMs) {
@@ -111,16 +114,17 @@ export function createDeliveryPlan(): DeliveryPlan {
         parked.delete(seq);
         add(seq);
       }
-      const hole = upTo + 1;
-      const waits = hole > sentTop || todo.has(hole) || inFlight.has(hole) || parked.has(hole);
-      if (waits || nowMs - stalledSinceMs < lostMs) return 0;
+      const hole = handedOver.firstFrom(0);
+      // While a lower one is still to be sent the hub cannot say that this one is durable.
+      const lower = [todo.firstFrom(0) ?? hole, ...inFlight, ...parked.keys()];
+      if (hole === null || lower.some((seq) => seq !== null && seq < hole)) return 0;
+      if (nowMs - stalledSinceMs < lostMs) return 0;
       stalledSinceMs = nowMs;
       lostMs = Math.min(lostMs * 2, mostLostAfterMs);
       resent = true;
-      const last = Math.min(upTo + window, sentTop);
       let lost = 0;
-      for (let seq = hole; seq <= last; seq += 1) {
-        if (inFlight.has(seq) || parked.has(seq) || todo.has(seq)) continue;
+      for (let seq: number | null = hole; seq !== null && lost < window; seq = handedOver.firstFrom(seq)) {
+        handedOver.remove(seq);
         add(seq);
         lost += 1;
       }

@@ -19,7 +19,9 @@ export interface HubScene {
   open(dir: string, over?: Partial<OutboxOptions>): Promise<Outbox>;
   /** Tells the outbox what a lease would. */
   lease(outbox: Outbox, kafka?: KafkaAccess | null): Promise<void>;
-  /** Asks for leases until the hub has everything and the outbox knows. */
+  /** Whether the hub has every batch that was sealed. */
+  knowsAll(outbox: Outbox): Promise<boolean>;
+  /** The same, and the outbox has been told. */
   settled(outbox: Outbox): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -56,6 +58,15 @@ export async function hubScene(scene: Scene, probe: TestProbe, bus: Bus): Promis
     outbox.obey({ leaseVersion: version, lingerMs: 50, durable, kafka });
   }
 
+  async function knowsAll(outbox: Outbox): Promise<boolean> {
+    const { streams } = outbox.status();
+    const asked = streams.map(({ stream }) => ({ probeId: probe.id, stream }));
+    const durable = (await selectDurable(scene.db, asked)).get(probe.id) ?? [];
+    return streams.every(({ stream, lastSeq }) =>
+      durable.some((known) => known.stream === stream && known.upTo >= lastSeq),
+    );
+  }
+
   return {
     origin,
     answers(next) {
@@ -83,14 +94,10 @@ export async function hubScene(scene: Scene, probe: TestProbe, bus: Bus): Promis
       return outbox;
     },
     lease,
+    knowsAll,
     async settled(outbox) {
       await lease(outbox);
-      const { streams } = outbox.status();
-      const asked = streams.map(({ stream }) => ({ probeId: probe.id, stream }));
-      const durable = (await selectDurable(scene.db, asked)).get(probe.id) ?? [];
-      return streams.every(({ stream, lastSeq }) =>
-        durable.some((known) => known.stream === stream && known.upTo >= lastSeq),
-      );
+      return knowsAll(outbox);
     },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
