@@ -1,8 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import { type Failure, failure } from '../../shared/failure.ts';
-import type { Pattern } from '../../shared/pattern.ts';
-import type { TextTest } from './body-judge.ts';
-import { type MatchAnswer, type MatchGroup, startPatternWorker } from './pattern-worker.ts';
+import { type PatternAnswer, type PatternWork, startPatternWorker } from './pattern-worker.ts';
 
 export interface PatternLimits {
   /** How long one check's patterns may keep the thread before it is killed. */
@@ -17,39 +15,48 @@ export interface PatternLimits {
 export const patternLimits: PatternLimits = {
   runMs: 1000,
   waitMs: 3000,
-  waitingMost: 500,
-  waitingCharsMost: 32 * 1_048_576,
+  waitingMost: 200,
+  waitingCharsMost: 8 * 1_048_576,
 };
 
-/** Regular expressions away from the event loop. After the clock of a check has stopped: nothing here is measured. */
+/** Regular expressions and large documents, away from the event loop. After the clock of a check has stopped: nothing here is measured. */
 export interface PatternLanes {
-  /** Null where every test is met, else the first failure; `probe.saturated` where the cap was reached. */
-  run(tests: readonly TextTest[]): Promise<Failure | null>;
+  /** Null where everything is as expected, else the first failure; `probe.saturated` where the cap was reached. */
+  run(work: PatternWork): Promise<Failure | null>;
   close(): Promise<void>;
 }
 
 const idleMs = 30_000;
+/** A thread reads the whole bundle before it can begin; on a busy machine that takes longer than any pattern may. */
+const startMs = 10_000;
 
 /** One thread an engine, so that an ECMAScript pattern that runs wild makes no linear one wait. */
 export function createPatternLanes(limits: PatternLimits = patternLimits): PatternLanes {
   const lanes = { re2: createLane(limits), ecmascript: createLane(limits) };
   return {
-    async run(tests) {
-      for (const engine of ['re2', 'ecmascript'] as const) {
-        const mine = tests.filter((test) => test.pattern.engine === engine);
-        const why = mine.length === 0 ? null : await lanes[engine].run(mine);
-        if (why) return why;
-      }
-      return null;
-    },
+    run: (work) => lanes[runsWild(work) ? 'ecmascript' : 're2'].run(work),
     async close() {
       await Promise.all([lanes.re2.close(), lanes.ecmascript.close()]);
     },
   };
 }
 
+/** Whether it has a pattern whose time nothing bounds but the cap. */
+function runsWild({ tests, body }: PatternWork): boolean {
+  const { matches = [], notMatches = [], json = [] } = body?.expect ?? {};
+  const all = [...tests.map(({ pattern }) => pattern), ...matches, ...notMatches];
+  return [...all, ...json.flatMap((each) => each.matches ?? [])].some(
+    ({ engine }) => engine === 'ecmascript',
+  );
+}
+
+function charsOf({ tests, body }: PatternWork): number {
+  const texts = tests.flatMap((each) => each.texts);
+  return texts.reduce((sum, text) => sum + text.length, body?.text.length ?? 0);
+}
+
 interface Job {
-  readonly tests: readonly TextTest[];
+  readonly work: PatternWork;
   readonly chars: number;
   readonly waitTimer: NodeJS.Timeout;
   readonly done: (why: Failure | null) => void;
@@ -75,10 +82,22 @@ function createLane(limits: PatternLimits): PatternLanes {
     job?.done(why);
     next();
   };
+  const giveUp = (detail: string) => {
+    void kill();
+    finish(failure('probe.saturated', detail));
+  };
+  const begin = (ready: Worker, job: Job) => {
+    clearTimeout(timer);
+    const detail = `the patterns took more than ${limits.runMs} ms: simpler ones would do better`;
+    timer = setTimeout(giveUp, limits.runMs, detail);
+    ready.postMessage(job.work);
+  };
   const start = (): Worker => {
     const made = startPatternWorker();
-    made.on('message', (answer: MatchAnswer) => {
-      if (worker === made && current) finish(verdict(current.tests, answer));
+    made.on('message', (answer: PatternAnswer) => {
+      if (worker !== made || !current) return;
+      if ('ready' in answer) begin(made, current);
+      else finish(verdict(answer));
     });
     const died = (detail: string) => {
       if (worker !== made) return;
@@ -99,26 +118,17 @@ function createLane(limits: PatternLimits): PatternLanes {
     waitingChars -= job.chars;
     clearTimeout(job.waitTimer);
     current = job;
-    worker ??= start();
-    worker.ref();
-    timer = setTimeout(() => {
-      void kill();
-      finish(
-        failure(
-          'probe.saturated',
-          `the patterns took more than ${limits.runMs} ms: simpler ones would do better`,
-        ),
-      );
-    }, limits.runMs);
-    worker.postMessage(groupsOf(job.tests));
+    if (worker) {
+      worker.ref();
+      return begin(worker, job);
+    }
+    worker = start();
+    timer = setTimeout(giveUp, startMs, `its thread did not start within ${startMs} ms`);
   };
 
   return {
-    run(tests) {
-      const chars = tests.reduce(
-        (sum, { texts }) => sum + texts.reduce((all, text) => all + text.length, 0),
-        0,
-      );
+    run(work) {
+      const chars = charsOf(work);
       if (closed) return Promise.resolve(failure('probe.internal', 'the probe stopped while the check ran'));
       if (waiting.length >= limits.waitingMost || waitingChars + chars > limits.waitingCharsMost)
         return Promise.resolve(failure('probe.saturated', 'too many bodies wait for their patterns'));
@@ -130,7 +140,7 @@ function createLane(limits: PatternLimits): PatternLanes {
           waitingChars -= chars;
           done(failure('probe.saturated', `the patterns did not get their turn within ${limits.waitMs} ms`));
         }, limits.waitMs);
-        const job: Job = { tests, chars, waitTimer, done };
+        const job: Job = { work, chars, waitTimer, done };
         waiting.push(job);
         waitingChars += chars;
         if (current) return;
@@ -154,20 +164,7 @@ function createLane(limits: PatternLimits): PatternLanes {
   };
 }
 
-/** A body goes over to the thread once, whatever the number of patterns. */
-function groupsOf(tests: readonly TextTest[]): readonly MatchGroup[] {
-  const groups: { texts: readonly string[]; patterns: Pattern[] }[] = [];
-  for (const { texts, pattern } of tests) {
-    const last = groups.at(-1);
-    const same = last?.texts.length === texts.length && last.texts.every((text, at) => text === texts[at]);
-    if (last && same) last.patterns.push(pattern);
-    else groups.push({ texts, patterns: [pattern] });
-  }
-  return groups;
-}
-
-function verdict(tests: readonly TextTest[], answer: MatchAnswer): Failure | null {
-  if ('problem' in answer) return failure('probe.internal', `a pattern cannot be used: ${answer.problem}`);
-  const found = answer.found.flat();
-  return tests.find(({ wanted }, at) => found[at] !== wanted)?.failure ?? null;
+function verdict(answer: Exclude<PatternAnswer, { ready: true }>): Failure | null {
+  if ('failure' in answer) return answer.failure;
+  return failure('probe.internal', `a pattern cannot be used: ${answer.problem}`);
 }
