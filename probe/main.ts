@@ -160,7 +160,7 @@ async function watchOver(
       };
     },
   });
-  metrics.watch({ schedule, runner, leases, noiseUs: checker.noiseUs, nowUs });
+  metrics.watch({ schedule, runner, outbox, leases, noiseUs: checker.noiseUs, nowUs });
 
   try {
     log.info({ probe: probeId, region: region.name, hub, version }, 'the probe runs');

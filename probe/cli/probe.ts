@@ -79,6 +79,7 @@ export function probeCommand(context: CliContext): Command {
 async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Promise<void> {
   const registry = config.metrics ? new Registry() : null;
   const server = registry && config.metrics ? await serveMetrics(registry, config.metrics) : null;
+  if (server) log.info({ metrics: `${config.metrics?.host}:${server.port}` }, 'metrics are served');
   try {
     const parts: ProbeParts = {
       log,
@@ -119,7 +120,8 @@ export function readConfig(flags: ProbeFlags, { env, cwd }: Pick<CliContext, 'en
   const either = (flag: string | undefined, name: string) => flag ?? (env[`PARALLAX_${name}`] || undefined);
   const hub = either(flags.hub, 'HUB');
   if (hub !== undefined && !isOrigin(hub)) {
-    throw new UsageError(`--hub ${hub}: write it as https://hub.example`);
+    // A password in it is nobody's to read.
+    throw new UsageError(`--hub ${hub.includes('@') ? '' : `${hub}: `}write it as https://hub.example`);
   }
   const workers = count(either(flags.workers, 'WORKERS') ?? '1', '--workers', 256);
   const networks = flags.allowNetwork ?? (env.PARALLAX_ALLOW_NETWORK ?? '').split(/[\s,]+/).filter(Boolean);

@@ -7,9 +7,11 @@ import { watchNoise } from './noise.ts';
 /** To a thread that checks. An assignment travels once; after that its endpoint's id stands for it. */
 export type ToWorker =
   | { readonly check: number; readonly endpointId: number; readonly assignment: Assignment | null }
-  | { readonly cut: number };
+  | { readonly cut: number }
+  | { readonly forget: true };
 
 export type FromWorker =
+  | { readonly ready: true }
   | { readonly done: number; readonly measured: Measured }
   | { readonly failed: number; readonly why: string }
   | { readonly noiseUs: number };
@@ -37,13 +39,13 @@ async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<v
   const running = new Map<number, AbortController>();
   const noise = watchNoise();
   setInterval(() => say({ noiseUs: noise.minuteUs() }), noiseEveryMs).unref();
-  const checker = makeChecker(terms).then((plain) => measured(plain, noise));
+  const checker = measured(await makeChecker(terms), noise);
 
   async function check(id: number, assignment: Assignment): Promise<void> {
     const cut = new AbortController();
     running.set(id, cut);
     try {
-      say({ done: id, measured: await (await checker).check(assignment, cut.signal) });
+      say({ done: id, measured: await checker.check(assignment, cut.signal) });
     } catch (error) {
       say({ failed: id, why: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {
@@ -56,12 +58,17 @@ async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<v
       running.get(message.cut)?.abort();
       return;
     }
+    if ('forget' in message) {
+      assignments.clear();
+      return;
+    }
     const { endpointId, assignment } = message;
     if (assignment) assignments.set(endpointId, assignment);
     const known = assignments.get(endpointId);
     if (known) void check(message.check, known);
     else say({ failed: message.check, why: `endpoint ${endpointId} was never told to this thread` });
   });
+  say({ ready: true });
 }
 
 const given = workerData as CheckWorkerData | null;

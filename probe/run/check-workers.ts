@@ -21,27 +21,36 @@ interface Lane {
 
 /** A thread that died is started again, though not in a circle. */
 const restartMs = 1000;
+/** Endpoints come and go: past this a thread forgets them all, and is told again those that stay. */
+const mostTold = 200_000;
 const deadThread = 'the thread of this check has died';
 
 /**
  * Checks on `count` threads, each with a checker of its own, so that a probe uses as many cores; an endpoint stays with
- * its thread. Scheduling and spooling stay here, out of the measured loops.
+ * its thread. Scheduling and spooling stay here, out of the measured loops. Resolves when all are ready.
  */
-export function startCheckWorkers(count: number, terms: CheckerTerms, log: Logger): MeasuredChecker {
+export async function startCheckWorkers(
+  count: number,
+  terms: CheckerTerms,
+  log: Logger,
+): Promise<MeasuredChecker> {
   let closing = false;
   let lastId = 0;
   const lanes = Array.from({ length: count }, (): Lane => {
     const lane: Lane = { worker: null, told: new Map(), pending: new Map(), noiseUs: 0 };
-    open(lane);
     return lane;
   });
+  await Promise.all(lanes.map(open));
 
-  function open(lane: Lane): void {
+  /** Resolves when it is ready, or has died trying: then the next one will be tried by itself. */
+  function open(lane: Lane): Promise<void> {
+    const { promise, resolve: settled } = Promise.withResolvers<void>();
     const worker = startCheckWorker(terms);
     lane.worker = worker;
     lane.told.clear();
     worker.on('message', (message: FromWorker) => {
-      if ('noiseUs' in message) lane.noiseUs = message.noiseUs;
+      if ('ready' in message) settled();
+      else if ('noiseUs' in message) lane.noiseUs = message.noiseUs;
       else if ('done' in message) settle(lane, message.done)?.done(message.measured);
       else settle(lane, message.failed)?.failed(new Error(message.why));
     });
@@ -51,8 +60,10 @@ export function startCheckWorkers(count: number, terms: CheckerTerms, log: Logge
       lane.pending.clear();
       lane.worker = null;
       lane.noiseUs = 0;
-      if (!closing) setTimeout(() => closing || open(lane), restartMs);
+      settled();
+      if (!closing) setTimeout(() => closing || void open(lane), restartMs).unref();
     });
+    return promise;
   }
 
   function settle(lane: Lane, id: number): Pending | undefined {
@@ -80,6 +91,10 @@ export function startCheckWorkers(count: number, terms: CheckerTerms, log: Logge
         lane.pending.set(id, pending);
         signal.addEventListener('abort', cut, { once: true });
         const isTold = lane.told.get(assignment.id) === assignment;
+        if (!isTold && lane.told.size >= mostTold) {
+          lane.told.clear();
+          send({ forget: true });
+        }
         if (!isTold) lane.told.set(assignment.id, assignment);
         send({ check: id, endpointId: assignment.id, assignment: isTold ? null : assignment });
       });

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Result } from '../../shared/result.ts';
+import type { Outbox } from '../deliver/outbox.ts';
 import type { LeaseLoop } from '../lease/lease-loop.ts';
 import type { Runner } from '../run/runner.ts';
 import type { Schedule } from '../schedule/schedule.ts';
@@ -14,6 +15,7 @@ export interface ProbeMetrics {
 export interface MetricsSources {
   readonly schedule: Pick<Schedule, 'size'>;
   readonly runner: Pick<Runner, 'running' | 'waiting'>;
+  readonly outbox: Pick<Outbox, 'status'>;
   readonly leases: Pick<LeaseLoop, 'current'>;
   readonly noiseUs: () => number;
   /** Hub time. */
@@ -41,7 +43,7 @@ export function createMetrics(registry: Registry): ProbeMetrics {
       checks.inc({ outcome, code: outcome === 'skipped' ? (failure?.code ?? '') : '' });
       if (outcome !== 'skipped') late.observe(Math.max(0, lateBy) / 1_000_000);
     },
-    watch({ schedule, runner, leases, noiseUs, nowUs }) {
+    watch({ schedule, runner, outbox, leases, noiseUs, nowUs }) {
       const gauge = (name: string, help: string, value: () => number) =>
         new Gauge({
           name: `parallax_probe_${name}`,
@@ -59,6 +61,9 @@ export function createMetrics(registry: Registry): ProbeMetrics {
         const lease = leases.current();
         return lease ? (nowUs() - lease.now) / 1_000_000 : Number.NaN;
       });
+      const { status } = outbox;
+      gauge('spool_bytes', 'Results on disk that are not durable yet.', () => status().spoolBytes);
+      gauge('results_dropped', 'Results that a full spool has dropped.', () => status().dropped);
     },
   };
 }

@@ -193,15 +193,16 @@ export async function startFakeHub(): Promise<FakeHub> {
 
   /** Seals what the probe shall check now, and keeps the bytes to be fetched. */
   function sealAll(probe: FakeProbe): SealedDocument {
-    const used = new Set(probe.entries.map(({ shard }) => shard));
     const byShard = Map.groupBy(hub.endpoints.values(), ({ id }) => shardOf(id));
+    const entries = probe.entries.filter(({ shard }) => byShard.has(shard));
+    const used = new Set(entries.map(({ shard }) => shard));
     const digests = new Map<number, string>();
     for (const shard of used) {
       const sealed = sealShard({ regionId: fakeRegion.id, shard, endpoints: byShard.get(shard) ?? [] });
       documents.set(sealed.digest, sealed.bytes);
       digests.set(shard, sealed.digest);
     }
-    const shards = probe.entries.map((entry) => ({ ...entry, digest: digests.get(entry.shard) ?? '' }));
+    const shards = entries.map((entry) => ({ ...entry, digest: digests.get(entry.shard) ?? '' }));
     const manifest = sealManifest({ probeId: probe.id, regionId: fakeRegion.id, shards });
     documents.set(manifest.digest, manifest.bytes);
     return manifest;
