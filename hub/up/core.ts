@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { supervise } from '../process/supervise.ts';
 import { startEmbeddedPostgres } from '../store/embedded/start.ts';
 import { startChild } from './child.ts';
@@ -8,6 +9,7 @@ import type { Network } from './network.ts';
 export async function startDatabase({ home, env, say, signal, components }: Network): Promise<() => string> {
   const given = env.DATABASE_URL;
   if (given) {
+    await requireDatabase(given);
     say('database', 'the one of DATABASE_URL');
     return () => given;
   }
@@ -30,6 +32,22 @@ export async function startDatabase({ home, env, say, signal, components }: Netw
   const { port } = new URL(url);
   say('postgres', `ready on 127.0.0.1:${port} (process ${postgres.pid()}), data in ${home.postgres}`);
   return () => url;
+}
+
+/** The hub would wait for it a minute, as it should where machines start together; here a person waits. */
+async function requireDatabase(url: string): Promise<void> {
+  try {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+    client.on('error', () => undefined);
+    await client.connect();
+    await client.end();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `DATABASE_URL: ${message || code}: set it right, or unset it for the PostgreSQL that comes with Parallax`,
+      { cause: error },
+    );
+  }
 }
 
 export async function startHub(network: Network, databaseUrl: () => string): Promise<void> {

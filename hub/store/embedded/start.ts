@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort, portIsFree } from '../../process/port.ts';
-import { endsWithin, type Exit } from '../../process/tethered.ts';
+import { type Exit, endsWithin } from '../../process/tethered.ts';
 import { type Account, accountFor } from './account.ts';
 import { type Binaries, findBinaries } from './binaries.ts';
 import { hasCluster, makeCluster, superuser } from './cluster.ts';
