@@ -166,7 +166,7 @@ describe('parallax up', () => {
         ['--data', other, '--listen', '127.0.0.1:0'],
         { DATABASE_URL: 'postgresql://nobody:wrong@127.0.0.1:1/none' },
         1,
-        /DATABASE_URL|database/,
+        /DATABASE_URL: connect ECONNREFUSED/,
       ],
     ];
     for (const [args, env, code, line] of cases) {
