@@ -94,22 +94,28 @@ function drawRow({ id, is, at, cells, verdict, views, spark }: RowUpdate): void 
   }
   replaceWith(row.querySelector('.views'), views);
   replaceWith(row.querySelector('.spark'), spark);
-  const age = row.querySelector<HTMLElement>('.c-age [data-at]');
+  const age = row.querySelector<HTMLElement>('.c-age span');
   if (age && at !== null) age.dataset.at = String(Math.floor(at));
-  // What the row says in words is left, marked as past, where it would say something else: see held-changes.ts.
-  const words = is === row.dataset.is && !fitsInPlace(row, verdict);
-  row.classList.toggle('held', is !== row.dataset.is || words);
+  const words = !fitsInPlace(row, verdict);
+  // What does not fit is left, and marked as past.
+  row.classList.toggle('held', words);
   holdState(id, row.querySelector('.name')?.textContent ?? '', row.dataset.is ?? '', is, words);
 }
 
-/** Draws the verdict anew where that moves no other row. */
+/** Draws the verdict anew where that moves no other row: without its reasons where there is no room, else not at all. */
 function fitsInPlace(row: HTMLElement, html: string): boolean {
-  const [old, height] = [row.querySelector('.c-verdict'), row.offsetHeight];
+  const tall = () => row.getBoundingClientRect().height;
+  const [old, height] = [row.querySelector('.c-verdict'), tall()];
   if (!old) return true;
   replaceWith(old, html);
-  if (row.offsetHeight === height) return true;
-  row.querySelector('.c-verdict')?.replaceWith(old);
-  return false;
+  const fresh = row.querySelector('.c-verdict');
+  if (tall() > height) for (const why of fresh?.querySelectorAll('.why') ?? []) why.remove();
+  if (tall() > height) {
+    fresh?.replaceWith(old);
+    return false;
+  }
+  row.style.blockSize = `${height}px`;
+  return true;
 }
 
 /** Not under somebody's finger: a row whose button is in use stays as it is. */

@@ -157,6 +157,39 @@ describe.skipIf(!chromiumPath)('pages in a browser', () => {
     await context.close();
   }, 60_000);
 
+  test('the words of a row follow in place, as far as they fit', async () => {
+    const { page, context } = await open('/');
+    await page.setViewportSize({ width: 1440, height: 900 });
+    const row = page.locator(`.row[data-id="${ids.basket}"]`);
+    const word = row.locator('.word');
+    expect(await word.textContent()).toBe('degraded from 1 of 2');
+    const height = (await row.boundingBox())?.height;
+    await scene.see({ endpointId: ids.basket ?? 0, region: here, ago: 0, failed: 'expect.cert' });
+    await expect.poll(() => word.textContent(), { timeout: 10_000 }).toBe('degraded');
+    expect(await row.locator('.why').textContent()).toBe('The certificate ends soon expect.cert');
+    expect((await row.boundingBox())?.height).toBe(height);
+    await expect.poll(() => page.locator('.sky .degraded').count(), { timeout: 15_000 }).toBe(2);
+
+    await scene.see(
+      { endpointId: ids.basket ?? 0, region: here, ago: -1 },
+      { endpointId: ids.basket ?? 0, region: there, ago: -1 },
+    );
+    await expect.poll(() => word.textContent(), { timeout: 10_000 }).toBe('up');
+    expect((await row.boundingBox())?.height).toBe(height);
+    // A quiet row has no room for reasons: it says what, and the change bar waits to say why.
+    const quiet = page.locator(`.row[data-id="${ids.overridden}"]`);
+    const low = (await quiet.boundingBox())?.height;
+    await scene.see({ endpointId: ids.overridden ?? 0, region: here, ago: 0, failed: 'dns.nxdomain' });
+    await expect
+      .poll(() => quiet.locator('.word').textContent(), { timeout: 10_000 })
+      .toBe('down from 1 of 2');
+    expect((await quiet.boundingBox())?.height).toBe(low);
+    await scene.see({ endpointId: ids.overridden ?? 0, region: here, ago: -1 });
+    await scene.see({ endpointId: ids.basket ?? 0, region: there, ago: -2, failed: 'expect.cert' });
+    await expect.poll(() => word.textContent(), { timeout: 10_000 }).toBe('degraded from 1 of 2');
+    await context.close();
+  }, 60_000);
+
   test('a new endpoint is told of, not thrown in', async () => {
     const { page, context } = await open('/');
     const rows = await page.locator('.row').count();
