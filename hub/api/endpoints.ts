@@ -25,7 +25,7 @@ const sourceSchema = z
     /^[\p{L}\p{N}][\p{L}\p{N} ._:/@-]{0,99}$/u,
     'a source begins with a letter or digit and holds letters, digits, spaces and . _ : / @ -, at most 100',
   )
-  .openapi({ example: 'git:shop/monitors' });
+  .openapi({ example: 'git:shop/monitors', pattern: '^[\\p{L}\\p{N}][\\p{L}\\p{N} ._:/@-]{0,99}$' });
 
 const endpointSchema = z
   .object({

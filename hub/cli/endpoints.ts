@@ -69,6 +69,8 @@ function applyFlags(command: Command): Command {
 
 /** 100,000 endpoints take the hub tens of seconds. */
 const applyTimeoutMs = 300_000;
+/** So many take longer than a person waits without a word. */
+const manyEndpoints = 2000;
 
 async function apply(
   context: CliContext,
@@ -81,6 +83,9 @@ async function apply(
   }
   const endpoints = await readEndpointFiles(files, context);
   const hub = await connectHub(context.env, context.cwd, context.signal);
+  if (context.terminal.columns !== null && endpoints.length >= manyEndpoints) {
+    context.terminal.err(`${dryRun ? 'comparing' : 'applying'} ${endpoints.length} endpoints …\n`);
+  }
   const body = {
     source: source ?? 'cli',
     prune,
