@@ -29,7 +29,7 @@ export async function runCommandLine(
   argv: readonly string[],
   terminal: Terminal,
 ): Promise<number> {
-  quieten(program, terminal);
+  quieten(program.name(`parallax ${program.name()}`), terminal);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return 0;
@@ -54,8 +54,12 @@ function quieten(command: Command, terminal: Terminal): void {
     option.required = / \S/.test(option.flags.replace(/^-\w, /, '')) && !/ \[[^\]]*\]$/.test(option.flags);
     if (option.required) option.optional = false;
   }
-  command.showHelpAfterError(`(parallax ${command.name()} --help tells more)`);
+  command.showHelpAfterError(`(${fullName(command)} --help tells more)`);
   for (const sub of command.commands) quieten(sub, terminal);
+}
+
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;

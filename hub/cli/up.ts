@@ -13,7 +13,6 @@ export function upCommand({ env, terminal, signal }: CliContext): Command {
       '--allow-network CIDR[:PORT]',
       'a private network the local probes may reach (repeatable)',
       gather,
-      [],
     );
   command.addHelpText(
     'after',
@@ -30,7 +29,7 @@ Examples:
     if (!listen) throw new UsageError(`--listen ${options.listen}: write it as 127.0.0.1:7070`);
     const say = (component: string, line: string) =>
       terminal.out(`${paint(terminal, 'cyan', component.padEnd(15))} ${line}\n`);
-    const { data, endpoints = null, allowNetwork } = options;
+    const { data, endpoints = null, allowNetwork = [] } = options;
     await up({ listen, data, endpoints, allowNetwork, env }, say, signal).catch((error: unknown) => {
       throw new Failed(error instanceof Error ? error.message : String(error), { cause: error });
     });
@@ -41,9 +40,9 @@ interface UpFlags {
   readonly listen: string;
   readonly data: string;
   readonly endpoints?: string;
-  readonly allowNetwork: readonly string[];
+  readonly allowNetwork?: readonly string[];
 }
 
-function gather(value: string, before: readonly string[]): readonly string[] {
+function gather(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
