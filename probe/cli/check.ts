@@ -123,7 +123,8 @@ async function readSpec({ cwd, env, terminal }: CliContext, file: string): Promi
   if ('problems' in read) throw new UsageError(read.problems.map(fileProblemText).join('\n'));
   const all = read.endpoints.map(({ endpoint }) => endpoint);
   const enabled = all.filter((endpoint) => endpoint.enabled);
-  if (enabled.length < all.length) terminal.err(`${all.length - enabled.length} are not enabled: left out\n`);
+  if (enabled.length < all.length)
+    terminal.err(`left out, since not enabled: ${all.length - enabled.length}\n`);
   if (enabled.length === 0) throw new UsageError(`${file} names no enabled endpoint`);
   return enabled;
 }

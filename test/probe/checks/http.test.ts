@@ -1,6 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${probe:NAME} is what endpoints hold
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
+import { parseNetworkRule } from '../../../probe/policy/network-rule.ts';
+import { createTargetPolicy } from '../../../probe/policy/target-policy.ts';
 import { failureTable } from '../../../shared/failure.ts';
 import type { Observation } from '../../../shared/result.ts';
 import { lyingSite } from './lying-site.ts';
@@ -419,6 +421,34 @@ describe('what is asked', () => {
       { outcome: 'skipped', code: 'probe.internal', says },
     ]);
     expect(site.connections()).toBe(before);
+  });
+});
+
+describe("the hub's own origin", () => {
+  test.each<[string, (port: number) => string, object]>([
+    ['by its name', (port) => `http://hub.test:${port}/`, {}],
+    ['by its name with a dot', (port) => `http://HUB.test.:${port}/`, {}],
+    ['dialled elsewhere', (port) => `http://hub.test:${port}/`, { resolveTo: '127.0.0.1' }],
+    ['by a Host header', (port) => `http://127.0.0.1:${port}/`, { headers: { host: 'hub.test' } }],
+    [
+      'by a Host header with a port',
+      (port) => `http://127.0.0.1:${port}/`,
+      { headers: { Host: 'Hub.Test.:80' } },
+    ],
+    ['by an SNI name', (port) => `https://127.0.0.1:${port}/`, { serverName: 'hub.test' }],
+  ])('is no target %s', async (_, url, request) => {
+    const policy = createTargetPolicy({
+      allowNetworks: [parseNetworkRule('127.0.0.0/8')],
+      allowProxy: false,
+      hubOrigins: [`https://hub.test:${site.port}`],
+    });
+    const careful = await startChecker({ policy });
+    const before = site.connections();
+    const seen = await checkOnce(careful, url(site.port), { request });
+    expect(seen).toMatchObject({ outcome: 'skipped', failure: { code: 'policy.blocked' } });
+    expect(seen.failure?.message).toMatch(/own hub/);
+    expect(site.connections()).toBe(before);
+    await careful.close();
   });
 });
 
