@@ -55,6 +55,8 @@ export interface Board {
   spark(endpointId: number): Spark | undefined;
   /** Grows with every read that brought something; changedSince() tells what an older reader missed. */
   version(): number;
+  /** The version in which endpoints or regions last came, went or were edited. */
+  castVersion(): number;
   changedSince(version: number, endpointIds: readonly number[]): readonly number[];
   /** Slots that came to be seen a second, over the last ten. */
   rate(): number;
@@ -92,6 +94,7 @@ export function startBoard(options: BoardOptions): Board {
   let castDirty = true;
   let horizon: string | null = null;
   let version = 0;
+  let castAt = 0;
   let newest = 0;
   let readAt: number | null = null;
   let presenceAt = Number.NEGATIVE_INFINITY;
@@ -172,6 +175,7 @@ export function startBoard(options: BoardOptions): Board {
     tookMs = performance.now() - began;
     if (first) cast = false;
     if (changed.size > 0 || cast) version += 1;
+    if (cast) castAt = version;
     for (const id of changed.keys()) changedAt.set(id, version);
     for (const listener of listeners) listener({ version, changed, cast });
   }
@@ -233,6 +237,7 @@ export function startBoard(options: BoardOptions): Board {
       return given;
     },
     version: () => version,
+    castVersion: () => castAt,
     changedSince: (since, ids) => ids.filter((id) => (changedAt.get(id) ?? 0) > since),
     rate: () => arrivals.reduce((sum, { slots }) => sum + slots, 0) / 10,
     readAt: () => readAt,

@@ -8,7 +8,7 @@ import { asOf, HealthLine, healthOf } from './health.tsx';
 import type { PageRegion } from './row.ts';
 import { createRowWatch } from './row-watch.ts';
 import { endpointsFor, isCheckedFrom, regionsFor, rowFor } from './scope.ts';
-import { createProbeUpdates, rowUpdate, skyUpdate } from './updates.tsx';
+import { createProbeUpdates, overviewUpdate, rowUpdate } from './updates.tsx';
 
 export interface LiveOptions {
   readonly board: Board;
@@ -58,7 +58,7 @@ interface Client extends LiveRequest {
   stuckSince: number | null;
   /** What it was last sent of these, so that it is not sent again. */
   health: string;
-  sky: string;
+  overview: string;
   readonly probeUpdates: ReturnType<typeof createProbeUpdates> | null;
 }
 
@@ -111,7 +111,7 @@ export function startLive(options: LiveOptions): Live {
         if (moved.length > 0 && !client.operator.regions && !client.probes) {
           client.stream.send('moved', { rows: moved.slice(0, maxMoved), count: moved.length });
         }
-        if (sweep && !client.probes) sendSky(client, cache);
+        if (sweep && !client.probes) sendOverview(client, cache);
         if (health) sendHealth(client);
         if (beat) client.stream.send('beat', { now: seconds() });
       }
@@ -173,16 +173,18 @@ export function startLive(options: LiveOptions): Live {
     if (rows.length > 0) client.stream.send('rows', rows, versionText());
   }
 
-  function sendSky(client: Client, cache: Map<string, unknown>): void {
+  function sendOverview(client: Client, cache: Map<string, unknown>): void {
     const scope = client.operator.regions?.join(' ') ?? '';
-    const key = `sky ${scope}`;
+    const key = `overview ${scope}`;
     const { regions } = client;
     if (!cache.has(key)) {
-      cache.set(key, skyUpdate(board, endpointsFor(board, client.operator, regions), regions, fresh()));
+      const endpoints = endpointsFor(board, client.operator, regions);
+      cache.set(key, overviewUpdate(board, endpoints, regions, fresh()));
     }
-    const sky = String(cache.get(key));
-    if (sky !== client.sky) client.stream.send('sky', { html: sky });
-    client.sky = sky;
+    const overview = cache.get(key);
+    const text = JSON.stringify(overview);
+    if (text !== client.overview) client.stream.send('overview', overview);
+    client.overview = text;
   }
 
   function sendHealth(client: Client): void {
@@ -229,11 +231,13 @@ export function startLive(options: LiveOptions): Live {
       lost: false,
       stuckSince: null,
       health: '',
-      sky: '',
+      overview: '',
       probeUpdates: request.probes ? createProbeUpdates(board, regions, request.admin) : null,
     };
     clients.add(client);
     sendRows(client, missed(client), new Map());
+    const known = knownVersion(request.since);
+    if (known !== null && known < board.castVersion()) client.stream.send('cast', {});
     client.stream.send('beat', { now: seconds() }, versionText());
     if (!watching) rowWatch.begin();
     rowWatch.note(client.ids);
@@ -250,11 +254,17 @@ export function startLive(options: LiveOptions): Live {
     });
   }
 
+  /** The version of a page or event of this very process; null for any other. */
+  function knownVersion(since: string): number | null {
+    const [of, text] = since.split('.');
+    const known = Number(text);
+    return of === boot && Number.isSafeInteger(known) ? known : null;
+  }
+
   /** Whole rows of what changed since the page was drawn, and of what has gone unseen. */
   function missed({ endpointIds, since, regions }: Client): Map<number, null> {
-    const [bootThen, text] = since.split('.');
-    const known = bootThen === boot ? Number(text) : Number.NaN;
-    const changed = Number.isSafeInteger(known) ? board.changedSince(known, endpointIds) : endpointIds;
+    const known = knownVersion(since);
+    const changed = known === null ? endpointIds : board.changedSince(known, endpointIds);
     const rows = new Map(changed.map((id) => [id, null]));
     for (const id of endpointIds) {
       const endpoint = board.endpoint(id);

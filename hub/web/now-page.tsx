@@ -1,12 +1,12 @@
-import type { Child } from 'hono/jsx';
-import { few, listed, whole } from './figures.ts';
+import { listed, whole } from './figures.ts';
 import { Held } from './held.tsx';
-import { OneView, Pair } from './marks.tsx';
-import { Matrix, type MatrixProps, stateWords, tally } from './matrix.tsx';
+import { OneView } from './marks.tsx';
+import { Matrix, type MatrixProps } from './matrix.tsx';
 import type { PageRegion, Row } from './row.ts';
 import { hrefOf, rowsPerPage, type Selected, type Selection } from './selection.ts';
 import { Sky } from './sky.tsx';
-import { type ViewState, viewStates } from './view.ts';
+import { Summary, Tabs } from './summary.tsx';
+import type { ViewState } from './view.ts';
 
 export interface NowProps {
   /** All that the operator may see, in the order of the matrix. */
@@ -16,7 +16,6 @@ export interface NowProps {
   readonly regions: readonly PageRegion[];
   readonly selection: Selection;
   readonly selected: Selected;
-  readonly counts: Readonly<Record<ViewState, number>>;
   readonly spark: MatrixProps['spark'];
   /** Epoch seconds. */
   readonly now: number;
@@ -26,18 +25,10 @@ export interface NowProps {
 
 export const NowPage = (props: NowProps) => {
   const { rows, regions, selection, selected } = props;
-  const views = rows.reduce((sum, row) => sum + row.views.filter(({ state }) => state !== 'off').length, 0);
   return (
     <>
       <div class="lede">
-        <div>
-          <h1>{headline(rows, props.counts)}</h1>
-          <p class="long">
-            {rows.length > 0 &&
-              `${tally(props.counts)}; ${few(regions.length, 'region')}, ${few(views, 'view')}. `}
-            Each mark is the last outcome; no verdict is made of them.
-          </p>
-        </div>
+        <Summary rows={rows} regions={regions} />
         {rows.length > 0 && regions.length > 0 && <Sky rows={props.sky} regions={regions} />}
       </div>
       {rows.length === 0 ? (
@@ -67,27 +58,6 @@ export const NowPage = (props: NowProps) => {
   );
 };
 
-function headline(rows: readonly Row[], counts: Readonly<Record<ViewState, number>>): string {
-  if (rows.length === 0) return 'Nothing is checked yet.';
-  if (rows.every(({ at }) => at === null)) return 'Nothing has been seen yet.';
-  const down = rows.filter(({ state }) => state === 'down');
-  const whole = down.filter(({ agreed }) => agreed).length;
-  const parts = down.length - whole;
-  const sentences = [
-    whole > 0 &&
-      `${number(whole)} ${whole === 1 ? 'endpoint is' : 'endpoints are'} down from every region that sees ${whole === 1 ? 'it' : 'them'}.`,
-    parts > 0 && `${number(parts)} ${parts === 1 ? 'is' : 'are'} down from some regions and not from others.`,
-    down.length === 0 &&
-      counts.degraded > 0 &&
-      `Nothing is down; ${number(counts.degraded).toLowerCase()} ${counts.degraded === 1 ? 'is' : 'are'} degraded.`,
-    down.length === 0 && counts.degraded === 0 && counts.unknown > 0 && 'Nothing that is seen is down.',
-  ].filter(Boolean);
-  return sentences.join(' ') || 'Every endpoint is up from every region that sees it.';
-}
-
-const numbers = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine', 'Ten'];
-const number = (count: number): string => numbers[count] ?? whole(count);
-
 /** Works as a form and as links; with JavaScript on, the text is looked for while it is written. */
 const FilterBar = ({ selection, selected }: { selection: Selection; selected: Selected }) => (
   <form class="bar filter" action="/" method="get">
@@ -108,35 +78,13 @@ const FilterBar = ({ selection, selected }: { selection: Selection; selected: Se
       <kbd>/</kbd>
     </div>
     {selection.state && <input type="hidden" name="state" value={selection.state} />}
-    <nav class="tabs" aria-label="Last outcome">
-      <Tab state={null} selection={selection}>
-        all {whole(selected.found)}
-      </Tab>
-      {viewStates
-        .filter((state) => state !== 'off' || selected.counts.off > 0)
-        .map((state) => (
-          <Tab state={state} selection={selection}>
-            <Pair state={state} />
-            {stateWords[state]} {whole(selected.counts[state])}
-          </Tab>
-        ))}
-    </nav>
+    <Tabs counts={selected.counts} found={selected.found} selection={selection} />
     <noscript>
       <button type="submit" class="btn">
         Filter
       </button>
     </noscript>
   </form>
-);
-
-const Tab = (props: { state: ViewState | null; selection: Selection; children?: Child }) => (
-  <a
-    href={hrefOf({ ...props.selection, state: props.state, page: 1 })}
-    class={props.state ?? ''}
-    aria-current={props.state === props.selection.state ? 'true' : undefined}
-  >
-    {props.children}
-  </a>
 );
 
 const Pager = ({

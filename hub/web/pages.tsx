@@ -18,6 +18,7 @@ import { endpointsFor, regionsFor, rowFor } from './scope.ts';
 import { countStates, inMatrixOrder, select, selectionOf } from './selection.ts';
 import { SignInPage } from './sign-in-page.tsx';
 import { emptySpark, sparkPaths } from './spark.ts';
+import { titleOf } from './summary.tsx';
 
 export interface PagesOptions
   extends Omit<BoardOptions, 'log'>,
@@ -99,12 +100,10 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
     );
     const seen = new Set(regions.map(({ id }) => id));
     const counts = countStates(rows);
-    const down =
-      counts.down > 0 ? `${counts.down} down: ` : counts.degraded > 0 ? `${counts.degraded} degraded: ` : '';
     return page(
       context,
       {
-        title: `${down}Parallax`,
+        title: titleOf(counts),
         tab: counts.down > 0 ? 'tab-down.svg' : counts.up > 0 ? 'tab-up.svg' : 'tab.svg',
         at: 'Now',
         health: healthOf(board, bus.status(), at, regions),
@@ -116,7 +115,6 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
         regions={regions}
         selection={selection}
         selected={selected}
-        counts={counts}
         now={at}
         version={version}
         spark={({ endpoint }) =>

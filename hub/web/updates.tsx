@@ -1,12 +1,14 @@
 import type { Board, PageProbe } from './board.ts';
 import { isSeen } from './health.tsx';
 import { SparkLine, Views } from './marks.tsx';
-import { Cell, Verdict } from './matrix.tsx';
+import { Cell, tally, Verdict } from './matrix.tsx';
 import { mostShown, ProbeRow } from './probes-page.tsx';
 import type { PageEndpoint, PageRegion } from './row.ts';
 import { rowFor } from './scope.ts';
+import { countStates } from './selection.ts';
 import { Sky } from './sky.tsx';
 import { emptySpark, sparkPaths } from './spark.ts';
+import { Summary, Tabs, titleOf } from './summary.tsx';
 import type { ViewState } from './view.ts';
 
 /** What the browser puts in place of what it shows; all markup is the pages' own. */
@@ -49,14 +51,35 @@ export function rowUpdate(
   };
 }
 
-export function skyUpdate(
+/** What stands over the rows; `tabs` and `teams` are those of the page that shows everything. */
+export interface OverviewUpdate {
+  readonly title: string;
+  readonly summary: string;
+  readonly sky: string;
+  readonly tabs: string;
+  readonly teams: readonly (readonly [team: string, tally: string])[];
+}
+
+/** More teams than these are counted anew when the page is. */
+const mostTeams = 200;
+
+export function overviewUpdate(
   board: Board,
   endpoints: readonly PageEndpoint[],
   regions: readonly PageRegion[],
   asOf: number,
-): string {
+): OverviewUpdate {
   const rows = endpoints.map((endpoint) => rowFor(board, endpoint, regions, asOf));
-  return String(<Sky rows={rows} regions={regions} />);
+  const counts = countStates(rows);
+  const teams = [...Map.groupBy(rows, ({ endpoint }) => endpoint.team)].slice(0, mostTeams);
+  const selection = { find: '', state: null, page: 1 };
+  return {
+    title: titleOf(counts),
+    summary: String(<Summary rows={rows} regions={regions} />),
+    sky: String(<Sky rows={rows} regions={regions} />),
+    tabs: String(<Tabs counts={counts} found={rows.length} selection={selection} />),
+    teams: teams.map(([team, those]) => [team, tally(countStates(those))]),
+  };
 }
 
 /** Remembers what one client was last sent of each probe; ages go on in the browser and are no change. */

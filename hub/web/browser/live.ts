@@ -2,6 +2,7 @@ import { clockTime } from '../figures.ts';
 import { hubNow, setHubNow } from './ages.ts';
 import { clearChanges, holdCast, holdProbes, holdState } from './held-changes.ts';
 import { element, replaceWith } from './markup.ts';
+import { drawOverview, type Overview } from './overview.ts';
 import { onRedraw } from './redraw.ts';
 
 interface RowUpdate {
@@ -47,7 +48,7 @@ function listen(): void {
   on<readonly RowUpdate[]>('rows', (updates) => {
     for (const update of updates) drawRow(update);
   });
-  on<{ readonly html: string }>('sky', ({ html }) => replaceWith(document.querySelector('.sky'), html));
+  on<Overview>('overview', drawOverview);
   on<{ readonly html: string }>('health', ({ html }) => replaceWith(document.querySelector('#health'), html));
   on<{
     readonly rows: readonly {

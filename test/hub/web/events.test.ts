@@ -134,6 +134,17 @@ describe('the event stream', () => {
     expect(rowsOf(again.named('rows'))[0]?.cells.find(([id]) => id === region.id)?.[1]).toContain('99');
     await again.close();
 
+    // What came between the page and its stream is told, and not told again after.
+    scene.endpoint({ name: 'newcomer', url: 'https://new.example/' });
+    const late = await listen(scene, cookie, `rows=${mine}&since=${since}`);
+    await until(() => late.named('cast').length > 0);
+    const heard = late.named('beat')[0]?.id ?? '';
+    await late.close();
+    const later = await listen(scene, cookie, `rows=${mine}&since=${since}`, { 'last-event-id': heard });
+    await until(() => later.named('beat').length > 0);
+    expect(later.named('cast')).toEqual([]);
+    await later.close();
+
     // From another replica, or from before a restart: everything.
     const foreign = await listen(scene, cookie, `rows=${mine},${theirs}&since=abc.7`);
     await until(() => rowsOf(foreign.named('rows')).length === 2);

@@ -64,13 +64,13 @@ const ids = Array.from({ length: count }, (_, index) => index + 1);
 
 /** New results of these endpoints, all with this total. */
 async function see(endpointIds: readonly number[], ms: number): Promise<void> {
+  const version = board.version();
   await db.run(
     `insert into latest_results (endpoint_id, region_id, scheduled_at, probe_id, rev, outcome, suspect, total_us)
      select id, 1, now(), 1, 1, 0, false, $2::int4 from unnest($1::int8[]) id
      on conflict (endpoint_id, region_id) do update set scheduled_at = excluded.scheduled_at, total_us = excluded.total_us`,
     [endpointIds, ms * 1000],
   );
-  const version = board.version();
   await until(() => board.version() > version);
 }
 
