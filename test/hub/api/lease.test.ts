@@ -337,13 +337,15 @@ describe('assignments', () => {
 
   test('of others, of nobody and of long ago are all the same 404', async () => {
     const scene = await open({ waitMs: 200 });
-    scene.catalog.set(1, shop);
+    for (let id = 1; id <= 30; id += 1) scene.catalog.set(id, { ...shop, name: `shop ${id}` });
     const { probe, lease } = await settled(scene);
     const { probe: stranger, lease: foreign } = await settled(scene, 'us-east');
     const mate = await scene.join('eu-west');
     const mates = await scene.ask(mate);
     const own = await scene.manifest(probe, lease.manifest);
     const theirs = await scene.manifest(stranger, foreign.manifest);
+    const given = await scene.askUntil(mate, ({ shards }) => shards.length > 0);
+    const notGiven = own.shards.find(({ shard }) => !given.shards.some((one) => one.shard === shard));
     const digests = [
       foreign.manifest,
       mates.manifest,
@@ -353,6 +355,7 @@ describe('assignments', () => {
       lease.manifest.toUpperCase(),
     ];
     const answers = await Promise.all(digests.map(async (digest) => (await scene.get(probe, digest)).text()));
+    answers.push(await (await scene.get(mate, notGiven?.digest ?? '')).text());
     expect(new Set(answers).size).toBe(1);
     expect(JSON.parse(answers[0] ?? '')).toMatchObject({ status: 404, code: 'assignment.unknown' });
     expect((await scene.get(stranger, own.shards[0]?.digest ?? '')).status).toBe(404);

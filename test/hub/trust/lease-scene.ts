@@ -129,16 +129,7 @@ export async function leaseScene(options: LeaseSceneOptions = {}): Promise<Lease
         ...(signal && { signal }),
       }),
     postBytes: (probe, body) => signed(probe, 'POST', '/v1/lease', body),
-    async ask(probe, over) {
-      const response = await scene.post(probe, over);
-      if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
-      const { lease = '' } = (await response.json()) as LeaseAnswer;
-      return verifyHubToken(lease, trust.keys.leaseKeys, {
-        typ: 'lease+jwt',
-        issuer: publicUrl,
-        audience: String(probe.id),
-      });
-    },
+    ask: async (probe, over) => verified(probe, await scene.post(probe, over)),
     get: (probe, digest, headers = {}) => signed(probe, 'GET', `/v1/assignments/${digest}`, '', { headers }),
     manifest: async (probe, digest) => manifestSchema.parse(await fetched(probe, digest)),
     shard: async (probe, digest) => shardDocumentSchema.parse(await fetched(probe, digest)),
@@ -147,7 +138,10 @@ export async function leaseScene(options: LeaseSceneOptions = {}): Promise<Lease
       let manifest: string | null = null;
       let have = 0;
       while (performance.now() < deadline) {
-        const lease = await scene.ask(probe, { have, manifest });
+        const response = await scene.post(probe, { have, manifest });
+        // The documents of the region are being made.
+        if (response.status === 503) continue;
+        const lease = await verified(probe, response);
         [have, manifest] = [lease.version, lease.manifest];
         const found = await scene.manifest(probe, manifest);
         if (holds(found)) return found;
@@ -162,6 +156,16 @@ export async function leaseScene(options: LeaseSceneOptions = {}): Promise<Lease
       await trust.end();
     },
   };
+
+  async function verified(probe: LeaseProbe, response: Response): Promise<LeaseClaims> {
+    if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
+    const { lease = '' } = (await response.json()) as LeaseAnswer;
+    return verifyHubToken(lease, trust.keys.leaseKeys, {
+      typ: 'lease+jwt',
+      issuer: publicUrl,
+      audience: String(probe.id),
+    });
+  }
 
   async function fetched(probe: LeaseProbe, digest: string): Promise<unknown> {
     const response = await scene.get(probe, digest);
