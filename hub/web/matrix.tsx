@@ -48,7 +48,7 @@ export const Matrix = ({ groups, regions, spark, now }: MatrixProps) => (
         <tr class="group" data-team={group.team}>
           <th colspan={3} scope="rowgroup">
             <h2>{group.team ? <bdi>{group.team}</bdi> : 'no team'}</h2>
-            <span class="tally">{tally(group.counts)}</span>
+            <span class="counts">{tally(group.counts)}</span>
           </th>
           {regions.length > 0 && <td class="c-region" colspan={regions.length}></td>}
           <td class="c-spark"></td>

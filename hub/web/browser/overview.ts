@@ -20,7 +20,7 @@ export function drawOverview({ title, summary, sky, tabs, teams }: Overview): vo
   replaceIfAsLarge('.tabs', tabs, '.tabs');
   const tallies = new Map(teams);
   for (const group of document.querySelectorAll<HTMLElement>('.group[data-team]')) {
-    const [place, text] = [group.querySelector('.tally'), tallies.get(group.dataset.team ?? '')];
+    const [place, text] = [group.querySelector('.counts'), tallies.get(group.dataset.team ?? '')];
     if (place && text !== undefined && place.textContent !== text) place.textContent = text;
   }
 }

@@ -187,7 +187,7 @@ describe.skipIf(!chromiumPath)('pages in a browser', () => {
     // What stands over the rows follows too.
     await page.getByRole('link', { name: 'down 2' }).waitFor({ timeout: 15_000 });
     expect(await page.title()).toBe('2 down: Parallax');
-    await page.locator('.tally', { hasText: '1 endpoint: 1 down' }).first().waitFor();
+    await page.locator('.counts', { hasText: '1 endpoint: 1 down' }).first().waitFor();
     await scene.see({ endpointId: ids.overridden ?? 0, region: here, ago: -1 });
     await scene.see({ endpointId: ids.basket ?? 0, region: there, ago: -2, failed: 'expect.cert' });
     await expect.poll(() => word.textContent(), { timeout: 10_000 }).toBe('degraded from 1 of 2');
