@@ -6,6 +6,7 @@ import type { HubKeys } from './keys.ts';
 import type { LeaseMetrics } from './lease-metrics.ts';
 import { type Due, dueOf, durableGapMsFor, type LeaseReason, lingerMsFor, type Told } from './lease-poll.ts';
 import type { Manifests } from './manifests.ts';
+import { createPendingProbes, unknownProbe } from './pending-probes.ts';
 import type { RegisteredProbe, Registry } from './registry.ts';
 
 /** Checks asked of probes beside their slots. */
@@ -70,7 +71,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
   const { keys, registry, arrivals, manifests, jobs, metrics, now } = options;
   const { waitMs = 8000, mostWaiting = 20_000 } = options;
   const polls = new Map<number, Poll>();
-  const pending = new Set<() => void>();
+  const pending = createPendingProbes(registry.probeById, waitMs);
   const told = new Map<number, Told>();
   const asking = new Map<number, number>();
   let stopped = false;
@@ -126,7 +127,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       clearTimeout(poll.timer);
       signal.removeEventListener('abort', gone);
       if (polls.get(probe.id) === poll) polls.delete(probe.id);
-      metrics.waiting(polls.size + pending.size);
+      metrics.waiting(polls.size + pending.waiting());
     };
     const gone = () => {
       leave();
@@ -145,35 +146,12 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       },
     };
     polls.set(probe.id, poll);
-    metrics.waiting(polls.size + pending.size);
+    metrics.waiting(polls.size + pending.waiting());
     signal.addEventListener('abort', gone, { once: true });
     if (signal.aborted) gone();
     else if (stopped) poll.settle('stopping');
     else look(poll);
     return promise;
-  }
-
-  /** Until an operator decides, or the time is up. */
-  async function decided(probe: RegisteredProbe, signal: AbortSignal): Promise<RegisteredProbe> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const statusNow = () => registry.probeById(probe.id);
-    const check = () => {
-      if (stopped || statusNow()?.status !== 'pending') resolve();
-    };
-    const timer = setTimeout(resolve, waitMs);
-    pending.add(check);
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    check();
-    await promise;
-    clearTimeout(timer);
-    pending.delete(check);
-    signal.throwIfAborted();
-    const current = statusNow();
-    if (!current) throw unknownProbe();
-    if (current.status !== 'pending') return current;
-    throw new Problem(403, 'probe.pending', 'this probe waits for an operator: parallax probes approve', {
-      headers: { 'retry-after': '1' },
-    });
   }
 
   async function revoke(probe: RegisteredProbe): Promise<LeaseAnswer> {
@@ -226,7 +204,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
     signal: AbortSignal,
   ): Promise<LeaseAnswer> {
     const askedMs = performance.now();
-    const probe = asker.status === 'pending' ? await decided(asker, signal) : asker;
+    const probe = asker.status === 'pending' ? await pending.decided(asker, signal) : asker;
     if (probe.status === 'revoked') return revoke(probe);
     const arrived = await arrivals.arrive(probe.id, request, signal);
     if (!arrived) throw unknownProbe();
@@ -247,7 +225,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
           headers: { 'retry-after': '2' },
         });
       }
-      if (polls.size + pending.size >= mostWaiting) throw busy('too many probes wait here');
+      if (polls.size + pending.waiting() >= mostWaiting) throw busy('too many probes wait here');
       asking.set(probe.id, already + 1);
       try {
         return await answer(probe, request, signal);
@@ -261,7 +239,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       for (const poll of [...polls.values()]) {
         if (!regionIds || regionIds.includes(poll.probe.regionId)) look(poll);
       }
-      if (!regionIds) for (const check of [...pending]) check();
+      if (!regionIds) pending.lookAgain();
     },
     streams: () =>
       [...polls.values()].flatMap(({ probe, request }) =>
@@ -275,17 +253,13 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
         look(poll);
       }
     },
-    waiting: () => polls.size + pending.size,
+    waiting: () => polls.size + pending.waiting(),
     stop() {
       stopped = true;
       for (const poll of [...polls.values()]) poll.settle('stopping');
-      for (const check of [...pending]) check();
+      pending.stop();
     },
   };
-}
-
-function unknownProbe(): Problem {
-  return new Problem(401, 'probe.unknown', 'no enrolled probe has this key: enroll it');
 }
 
 function busy(why: string): Problem {
