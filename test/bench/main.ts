@@ -1,18 +1,21 @@
 // npm run bench: figures beside their budget, their peer and the raw limit, all measured in one run.
 import { parseArgs } from 'node:util';
 import { benchCheck } from './check-bench.ts';
+import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
 
 const benches: Readonly<Record<string, (seconds: number, say: (line: string) => void) => Promise<Row[]>>> = {
   check: benchCheck,
   schedule: benchSchedule,
+  memory: benchMemory,
 };
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
   check      CPU and latency of HTTP and HTTPS checks, beside blackbox_exporter and node's own client
-  schedule   lateness and CPU of the schedule at 2,000 checks a second; a probe's memory with 10,000 endpoints
+  schedule   lateness and CPU of the schedule at 2,000 checks a second
+  memory     a whole probe with 10,000 endpoints at 500 checks a second: memory, and CPU a check with spool and delivery
 
 Without a name all of them. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
 The exit code is 1 where a figure is over its budget. Loads to try by hand: parallax bench target|endpoints.`;

@@ -17,8 +17,10 @@ export function row(of: Omit<Row, 'within'>): Row {
   return { ...of, within: of.budget === null ? null : of.value <= of.budget };
 }
 
-const figure = (value: number | null) =>
-  value === null ? '-' : value.toPrecision(value >= 1000 ? 4 : 3).replace(/\.?0+$/, '');
+/** Three digits that count, or all of a whole number. */
+function figure(value: number | null): string {
+  return value === null ? '-' : String(Number(value.toPrecision(Math.abs(value) >= 1000 ? 4 : 3)));
+}
 
 export function tableOf(rows: readonly Row[]): string {
   const head = ['bench', 'what', 'value', 'unit', 'peer', 'peer/ours', 'limit', 'ours/limit', 'budget', ''];

@@ -1,9 +1,9 @@
-// Something to check, on the other core: node target-child.ts http|https [BODY BYTES]. Says where in a line of JSON.
+// Something to check, on the other core: node target-child.ts http|https [BODY BYTES] [HOST]. Says where in a line of JSON.
 import { startLoadTarget } from '../../hub/demo/load-target.ts';
 
-const [kind = 'http', bodyBytes = '512'] = process.argv.slice(2);
+const [kind = 'http', bodyBytes = '512', host = '127.0.0.1'] = process.argv.slice(2);
 const target = await startLoadTarget({
-  host: '127.0.0.1',
+  host,
   port: 0,
   tls: kind === 'https',
   bodyBytes: Number(bodyBytes),
