@@ -71,6 +71,9 @@ async function enrollAnew({ config, folder, ca, log, signal }: JoinOptions): Pro
     };
     await writeIdentity(folder, enrolled);
     log.info({ probe: answer.probeId, region: answer.region.name, status: answer.status }, 'enrolled');
+    if (answer.status === 'pending') {
+      log.warn(`an operator has to approve this probe: parallax probes approve ${answer.probeId}`);
+    }
     return { enrolled, key: privateKey };
   } finally {
     await link.close();

@@ -18,7 +18,8 @@ import { createJobs } from './run/jobs.ts';
 import type { MeasuredChecker } from './run/measured.ts';
 import { createRunner } from './run/runner.ts';
 import { startTicker } from './run/timer.ts';
-import { createSchedule, type DueSlot } from './schedule/schedule.ts';
+import { createBreather } from './schedule/breather.ts';
+import { createSchedule, type DueSlot, type ShardInForce } from './schedule/schedule.ts';
 import { openCache } from './state/cache.ts';
 import { type DataFolder, openDataFolder } from './state/data-folder.ts';
 import { writeIdentity } from './state/identity-file.ts';
@@ -127,6 +128,19 @@ async function watchOver(
     outbox.add(result, urgent).catch((error: unknown) => log.error({ err: error }, 'a result was not kept'));
   }
 
+  let puttings = 0;
+  async function putInForce(shards: readonly ShardInForce[]): Promise<void> {
+    puttings += 1;
+    const mine = puttings;
+    const breathe = createBreather();
+    for (const _ of schedule.putStepwise(shards, nowUs)) {
+      await breathe();
+      // Newer ones came meanwhile.
+      if (mine !== puttings) return;
+    }
+    ticker.rearm();
+  }
+
   const ticker = startTicker({ schedule, steady, nowUs, onDue });
   const onLease = (claims: LeaseClaims) => {
     const { durable, kafka, lingerMs } = claims;
@@ -143,10 +157,7 @@ async function watchOver(
     instant,
     log,
     onLease,
-    onShards(shards) {
-      schedule.put(shards, nowUs());
-      ticker.rearm();
-    },
+    onShards: (shards) => void putInForce(shards),
     report() {
       const { dropped, streams, spoolBytes } = outbox.status();
       return {

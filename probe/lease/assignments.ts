@@ -9,6 +9,7 @@ import {
 } from '../../shared/assignment.ts';
 import type { HubLink } from '../hub/hub-link.ts';
 import { HubAnswerError } from '../hub/open-hub-link.ts';
+import { createBreather } from '../schedule/breather.ts';
 import type { ShardInForce } from '../schedule/schedule.ts';
 import type { Cache } from '../state/cache.ts';
 
@@ -67,12 +68,18 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
     return body;
   }
 
-  function parseShard(bytes: Uint8Array, digest: string): ParsedShard {
+  async function parseShard(bytes: Uint8Array, digest: string): Promise<ParsedShard> {
     const shard = looseShardSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
     if (shard.regionId !== regionId) throw new HubAnswerError(`the shard ${digest} is of another region`);
-    const endpoints = shard.endpoints.flatMap((endpoint) => {
+    const endpoints: Assignment[] = [];
+    const breathe = createBreather();
+    for (const endpoint of shard.endpoints) {
+      await breathe();
       const { success, data, error } = assignmentSchema.safeParse(endpoint);
-      if (success) return [data];
+      if (success) {
+        endpoints.push(data);
+        continue;
+      }
       const { id, rev } = (endpoint ?? {}) as { id?: unknown; rev?: unknown };
       const [issue] = error.issues;
       const why = `${issue?.path.join('.')}: ${issue?.message}`;
@@ -80,8 +87,7 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
         { endpointId: id, rev, why },
         'this probe cannot read an endpoint: is it older than the hub?',
       );
-      return [];
-    });
+    }
     return { shard: shard.shard, endpoints };
   }
 
@@ -101,7 +107,7 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
       const missing = [...new Set(manifest.shards.map((shard) => shard.digest))].values();
       const fetchSome = async () => {
         for (const each of missing) {
-          next.set(each, parsed.get(each) ?? parseShard(await document(each, options), each));
+          next.set(each, parsed.get(each) ?? (await parseShard(await document(each, options), each)));
         }
       };
       await Promise.all(Array.from({ length: fetchesAtOnce }, fetchSome));
