@@ -11,6 +11,9 @@ const network = new Set([
   'ENOENT',
 ]);
 
+/** Among others: "the database is not currently accepting connections". */
+const notNow = '55000';
+
 /**
  * Whether an error says that the database is away or too busy for now, so that the same may work later: connection
  * trouble (class 08), no resources (53), an operator's shutdown or a start (57P), and the client's own time limits.
@@ -18,7 +21,7 @@ const network = new Set([
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };
-  if (typeof code === 'string') return network.has(code) || /^(08|53|57P)/.test(code);
+  if (typeof code === 'string') return network.has(code) || /^(08|53|57P)/.test(code) || code === notNow;
   if (error instanceof AggregateError) return error.errors.some(isDatabaseAway);
   return /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|timeout expired|Client has encountered a connection error)/.test(
     error.message,

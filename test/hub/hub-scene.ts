@@ -33,7 +33,10 @@ export interface HubScene {
   stop(): Promise<void>;
 }
 
-export async function startHubScene(over: Partial<HubConfig> = {}): Promise<HubScene> {
+export async function startHubScene(
+  over: Partial<HubConfig> = {},
+  { signInLink = true } = {},
+): Promise<HubScene> {
   const database = await testDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'parallax-hub-'));
   const port = await freePort();
@@ -58,7 +61,9 @@ export async function startHubScene(over: Partial<HubConfig> = {}): Promise<HubS
     signal: stopping.signal,
   });
   const db = openDatabase({ url: database.url, maxConnections: 4 });
-  await Promise.race([until(() => said.some((line) => line.includes('/sign-in#')), 20_000), running]);
+  // The last that is said at a first start.
+  const last = signInLink ? '/sign-in#' : 'is running';
+  await Promise.race([until(() => said.some((line) => line.includes(last)), 20_000), running]);
   const scheme = config.tls ? 'https' : 'http';
   const origin = `${scheme}://127.0.0.1:${port}`;
   return {
