@@ -84,18 +84,24 @@ describe('renewal', () => {
   test('a broken one is told of once and the old one stays, until a good one comes', async () => {
     const used: string[] = [];
     const said: string[] = [];
+    let looks = 0;
     const log = { info: () => undefined, error: (line: unknown) => void said.push(String(line)) };
     const watch = watchCertificate({
       files: files(),
       first,
       use: ({ cert }) => void used.push(cert),
       log: log as never,
-      clockMs: Date.now,
+      clockMs: () => {
+        looks += 1;
+        return Date.now();
+      },
       pollMs: 50,
     });
     await writeFile(files().certFile, second.cert);
     await until(() => said.length > 0);
     expect(said[0]).toMatch(/hub\.key is not the key of .*: the old TLS certificate stays in use$/);
+    const before = looks;
+    await until(() => looks > before + 1);
     await writeFile(files().keyFile, second.key);
     await until(() => used.length > 0);
     expect(used).toEqual([second.cert]);
