@@ -115,7 +115,7 @@ describe('one endpoint', () => {
     expect(answer.content).toMatchObject({
       code: 'endpoint.invalid',
       errors: [
-        { path: 'interval', message: 'must be text like 30s, not a number (quotes make it text)' },
+        { path: 'interval', message: 'must be text like 30s, not a number' },
         { path: 'request.headrs', message: "is not a known key: did you mean 'headers'?" },
         { path: 'url', message: "the scheme 'htps' is not known, only http, https: did you mean 'https'?" },
       ],
