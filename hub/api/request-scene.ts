@@ -34,7 +34,9 @@ export function requestScene(
     try {
       await next();
     } finally {
-      const { status } = context.res;
+      // Nobody hears the answer any more: what then went wrong is not ours. 499 as nginx has it.
+      const gone = context.res.status >= 400 && req.raw.signal.aborted;
+      const status = gone ? 499 : context.res.status;
       const route = routeOf(context);
       const ms = performance.now() - beganMs;
       metrics.ended(route, req.method, status, ms / 1000);
@@ -50,7 +52,7 @@ export function requestScene(
       };
       if (status >= 500 && status !== 503)
         log.error({ ...line, err: causeOf(context.error) }, 'a request failed');
-      else if (isBusy(route)) log.debug(line, 'request');
+      else if (gone || isBusy(route)) log.debug(line, 'request');
       else log.info(line, 'request');
     }
   };

@@ -47,7 +47,17 @@ It logs JSON lines to its standard output, and ends within 10 s of Ctrl-C or SIG
     const config = read(env, flags);
     const log = createHubLog(config.logLevel, terminal.out);
     const say = (line: string) => terminal.err(`${line}\n`);
-    await runHub(config, { version, log, say, signal });
+    const bug = (error: unknown) => {
+      log.fatal({ err: error }, 'a bug: the hub ends, so that it is started anew');
+      terminal.err(`parallax: ${error instanceof Error ? error.message : error}\n`);
+      process.exit(1);
+    };
+    process.on('uncaughtException', bug);
+    try {
+      await runHub(config, { version, log, say, signal });
+    } finally {
+      process.off('uncaughtException', bug);
+    }
   });
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { codeOf, type HubScene, startHubScene } from '../hub-scene.ts';
+import { until } from '../ingest/until.ts';
 import { bodyOf, sendRaw, statusOf } from './raw.ts';
 
 let hub: HubScene;
@@ -191,6 +192,21 @@ describe('what one request may be', () => {
     const { text } = await sendRaw(hub.port, [both], { withinMs: 3000 });
     expect(statusOf(text)).toBe(400);
     expect(text).not.toContain('parallax_');
+  });
+
+  test('who goes away in the middle of a request is no failure of ours', async () => {
+    const token = await hub.token(['admin']);
+    const before = hub.logged().filter(({ level }) => level === 'error').length;
+    const head = `POST /api/v1/tokens HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"name":`;
+    await Promise.all(Array.from({ length: 20 }, () => sendRaw(hub.port, [head], { withinMs: 300 })));
+    const gone = () => hub.logged().filter(({ status }) => status === 499);
+    await until(() => gone().length === 20);
+    expect(hub.logged().filter(({ level }) => level === 'error')).toHaveLength(before);
+    expect(new Set(gone().map(({ level }) => level))).toEqual(new Set(['debug']));
+    const text = await (await hub.ask('/metrics')).text();
+    expect(text).toContain(
+      'parallax_http_requests_total{route="/api/v1/tokens",method="POST",status="499"} 20',
+    );
   });
 
   test('slow loris: headers that drip are cut off, and cost nobody else anything', async () => {
