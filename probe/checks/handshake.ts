@@ -66,6 +66,10 @@ export function handshake(
         return options.verify ? checkServerIdentity(options.name, certificate) : undefined;
       },
     });
+    // Node has the whole chain parsed for the name check: 70 us, where the leaf says as much in 35. (Its leaner
+    // getPeerX509Certificate takes the certificate away from whoever asks later: Node 24.21.)
+    const parse = socket.getPeerCertificate;
+    socket.getPeerCertificate = (() => parse.call(socket, false)) as TLSSocket['getPeerCertificate'];
     attempt.interrupt = (why) => done(interrupted(why, 'tls', attempt));
     socket.on('error', (error: NodeJS.ErrnoException) => done(handshakeFailure(error)));
     // The other side went without a word; an error, where there is one, has come before.
