@@ -11,8 +11,6 @@ export interface ChildCommand {
   readonly logFile: string;
 }
 
-/** kafkajs 2.2.4 asks for timers in the past, which Node 24 warns of each time. */
-const nodeFlags = ['--enable-source-maps', '--disable-warning=TimeoutNegativeWarning'];
 const logCheckMs = 60_000;
 
 /** Resolves once `ready` does; rejects with its last words where it ends before that. */
@@ -26,7 +24,7 @@ export async function startChild(
   const child = await withLog(logFile, (output) =>
     startTethered({
       file: process.execPath,
-      args: [...nodeFlags, frontDoor(), ...argv],
+      args: [frontDoor(), ...argv],
       stopSignal: 'SIGTERM',
       output,
       env: { ...process.env, ...env },
@@ -63,7 +61,7 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [...nodeFlags, frontDoor(), ...argv], {
+    const { stdout } = await promisify(execFile)(process.execPath, [frontDoor(), ...argv], {
       env: { ...process.env, ...env },
       signal,
       timeout: 60_000,

@@ -45,13 +45,22 @@ export function compileExpectations(expect: HttpExpect): Expectations {
   };
 }
 
+/** Thousands of endpoints expect the same few statuses: a kilobyte each would be most of what a plan takes. */
+const knownTables = new Map<string, Uint8Array>();
+const mostKnownTables = 1000;
+
 function statusTable(patterns: readonly string[]): Uint8Array {
+  const key = patterns.join();
+  const known = knownTables.get(key);
+  if (known) return known;
   const table = new Uint8Array(1000);
   for (const pattern of patterns) {
     const [first = '', last = first] = pattern.replaceAll('x', '0').split('-');
     const end = pattern.endsWith('xx') ? Number(first) + 99 : Number(last);
     table.fill(1, Number(first), end + 1);
   }
+  if (knownTables.size >= mostKnownTables) knownTables.clear();
+  knownTables.set(key, table);
   return table;
 }
 

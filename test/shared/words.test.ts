@@ -41,7 +41,8 @@ describe('durations and sizes', () => {
     ['2 kB', 2000],
     ['512B', 512],
     ['1', null],
-    ['1GiB', null],
+    ['1GiB', 1_073_741_824],
+    ['1TiB', null],
     ['0.3B', null],
   ])('%j is %j bytes', (text, bytes) => expect(parseBytes(text)).toBe(bytes));
 });
