@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { Failed } from '../shared/command-line.ts';
 import type { ProbeConfig } from './config.ts';
 import { enroll, readToken } from './hub/enroll.ts';
+import { followHub } from './hub/follow-hub.ts';
 import { openHubLink } from './hub/open-hub-link.ts';
 import { openCache } from './state/cache.ts';
 import type { DataFolder } from './state/data-folder.ts';
@@ -42,7 +43,9 @@ export async function join(options: JoinOptions): Promise<Joined> {
       `the hub revoked this probe on ${enrolled.revoked.at} (${enrolled.revoked.reason}): to enroll anew, empty ${folder.path} and give a new token`,
     );
   }
-  return { enrolled, key: key.privateKey };
+  const { config, ca, log, signal } = options;
+  const own = { enrolled, folder, key: key.privateKey, ca, log, signal };
+  return { enrolled: await followHub({ ...own, dial: config.hub, env: config.env }), key: key.privateKey };
 }
 
 async function enrollAnew({ config, folder, ca, log, signal }: JoinOptions): Promise<Joined> {

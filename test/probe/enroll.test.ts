@@ -215,3 +215,41 @@ describe('a folder', () => {
     },
   );
 });
+
+describe('a hub with another public URL', () => {
+  test('is followed where its root says so and --hub leads there', async () => {
+    const { hub, dataDir, start } = await scene();
+    const first = start(await hub.token());
+    await first.said('new assignments in force');
+    await first.stop();
+    hub.url = hub.url.replace('127.0.0.1', 'localhost');
+    hub.keySetVersion += 1;
+    const moved = startProbe({ dataDir, token: null, hub: hub.url });
+    await moved.said('the hub is called otherwise now');
+    const asked = hub.requests.length;
+    await hub.until(() => hub.requests.slice(asked).filter((line) => line === 'POST /v1/lease').length > 2);
+    await moved.stop();
+    // From then on without --hub.
+    const again = start(null);
+    const before = hub.requests.length;
+    await again.said('the probe runs');
+    await hub.until(() => hub.requests.slice(before).includes('POST /v1/lease'));
+    await again.stop();
+    expect(JSON.parse(await readFile(join(dataDir, 'identity.json'), 'utf8')).hub).toBe(hub.url);
+  });
+
+  test('is not believed on the word of another root', async () => {
+    const { hub, dataDir, start } = await scene();
+    const first = start(await hub.token());
+    await first.said('new assignments in force');
+    await first.stop();
+    const other = await startFakeHub();
+    onTestFinished(() => other.close());
+    other.keySetVersion = 99;
+    const led = startProbe({ dataDir, token: null, hub: other.url });
+    await led.said('what the hub is called now could not be found out');
+    await led.stop();
+    expect(JSON.parse(await readFile(join(dataDir, 'identity.json'), 'utf8')).hub).toBe(hub.url);
+    expect(other.probes.size).toBe(0);
+  });
+});

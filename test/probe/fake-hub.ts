@@ -46,7 +46,7 @@ type EncodedEndpoint = EncodedShardDocument['endpoints'][number];
 
 /** As the hub serves it to probes, on a real socket with real signatures; what it answers can be bent by a test. */
 export interface FakeHub {
-  readonly url: string;
+  url: string;
   readonly root: TestKey;
   /** Signs leases. */
   leaseKey: TestKey;
