@@ -128,7 +128,8 @@ describe('parallax up', () => {
       stderr: expect.stringContaining('cannot reach the hub'),
     });
 
-    const second = start(data, args);
+    // On another port: the hub then has another public URL, and the probes follow.
+    const second = start(data, ['--listen', `127.0.0.1:${await freePort()}`]);
     await second.says(/dashboard\s+http/);
     const since = Date.now() * 1000;
     await until(async () => ((await resultsOf(data, 'demo-healthy'))[0]?.scheduledAt ?? 0) > since, 20_000);
