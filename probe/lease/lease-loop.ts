@@ -51,6 +51,10 @@ const leastTurnMs = 100;
 const keySetEveryMs = 3_600_000;
 const sayAgainMs = 60_000;
 const longestRetryAfterMs = 60_000;
+/** The hub gives a probe's shards away when it was unseen for 20 s: a lease kept for so long may be of shards that others check now. */
+const freshUs = 15_000_000;
+/** Whether they do, the hub is asked first; one that does not answer within this is away. */
+const askFirstMs = 5000;
 
 export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
   const { identity, link, keyRing, cache, assignments, clock, instant, report, onLease, onShards, log } =
@@ -194,16 +198,23 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
     else await backoff.wait(signal);
   }
 
+  /** What an earlier process kept is in force from now on, unless something newer is. */
+  function goOnWith({ claims, shards: keptShards }: Kept): void {
+    if (manifest !== null || !keptShards) return;
+    shards = keptShards;
+    manifest = claims.manifest;
+    watchTerm();
+  }
+
   return {
     async run(kept, signal) {
+      let asking: NodeJS.Timeout | undefined;
       if (kept) {
         version = kept.claims.version;
         term = kept.term;
         if (kept.term) onLease(kept.claims);
-        if (kept.shards) {
-          shards = kept.shards;
-          manifest = kept.claims.manifest;
-        }
+        if (kept.hubNowUs - kept.claims.now < freshUs) goOnWith(kept);
+        else asking = setTimeout(() => goOnWith(kept), askFirstMs);
       }
       watchTerm();
       const watching = setInterval(watchTerm, 1000);
@@ -217,11 +228,13 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
             if (error instanceof Revoked) throw error;
             if (signal.aborted) return;
             complain(...troubleOf(error));
+            if (kept) goOnWith(kept);
             await backoff.wait(signal);
           }
         }
       } finally {
         clearInterval(watching);
+        clearTimeout(asking);
       }
     },
     current: () => (term && holds(term, instant()) ? term.claims : null),

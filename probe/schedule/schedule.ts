@@ -160,7 +160,8 @@ export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule
         }
       }
       planSlot(entry, nowUs);
-      if (isNew) planExtra(entry, nowUs);
+      // One that waits may have come to be another probe's: a move was announced.
+      if (isNew || entry.extra.index >= 0) planExtra(entry, nowUs);
       entries.set(assignment.id, entry);
       byId.set(assignment.id, entry);
     }

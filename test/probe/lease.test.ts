@@ -1,5 +1,6 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { signHubToken } from '../../shared/hub-token.ts';
 import type { LeaseClaims } from '../../shared/lease.ts';
@@ -260,6 +261,47 @@ describe('a probe that starts while the hub is away', () => {
       .toSorted((a, b) => a - b);
     for (const [index, at] of slots.entries())
       if (index > 0) expect(at - (slots[index - 1] ?? 0)).toBe(1_000_000);
+  });
+});
+
+describe('a probe that was gone for longer than the hub waits', () => {
+  /** Checked, was stopped 20 s ago, and its shards are another's by now. */
+  async function gone(): Promise<void> {
+    hub.aheadUs = -20_000_000;
+    const probe = await checking();
+    await probe.stop();
+    const file = join(dataDir, 'lease.json');
+    const kept = JSON.parse(await readFile(file, 'utf8')) as { receivedAt: number };
+    await writeFile(file, JSON.stringify({ ...kept, receivedAt: kept.receivedAt - 20_000 }));
+    await rm(join(dataDir, 'stop.json'), { force: true });
+    hub.aheadUs = 0;
+    hub.probe().entries = [];
+    target.hits.clear();
+  }
+
+  test('asks for its shards before it checks them again', async () => {
+    await gone();
+    hub.intercept = async (request) => {
+      if (request.url === '/v1/lease') await wait(2500);
+      return false;
+    };
+    const again = restart();
+    await again.said('going on under the lease kept here');
+    await again.said('new assignments in force');
+    expect(again.results).toEqual([]);
+    expect([...target.hits]).toEqual([]);
+  });
+
+  test('checks them at once where the hub is away', async () => {
+    await gone();
+    await hub.close();
+    await restart().resulted(2, 4000);
+  });
+
+  test('checks them after 5 s where the hub does not answer', async () => {
+    await gone();
+    hub.intercept = (request) => request.url === '/v1/lease';
+    await restart().resulted(2, 9000);
   });
 });
 

@@ -140,6 +140,20 @@ describe('changes', () => {
     expect(extras.map((taken) => taken.length)).toEqual([0, 1]);
   });
 
+  test('its extra slot that waits goes with its shard when a move is announced', () => {
+    const changedAt = start - second;
+    const at = extraSlot(1, regionId, 1, changedAt);
+    const created = assignment(1, { changedAt, intervalMs: 3_600_000 });
+    const extrasWith = (...entries: readonly Entry[][]) => {
+      const schedule = createSchedule({ regionId, floorUs: 0 });
+      for (const each of entries) schedule.put(shards([created], each), start);
+      return runUntil(schedule, start, start + 20 * second).filter(({ kind }) => kind === 'extra').length;
+    };
+    expect(extrasWith([{}], [{ until: at }])).toBe(0);
+    expect(extrasWith([{}], [{ until: at + 1 }])).toBe(1);
+    expect(extrasWith([{}], [{ until: at }], [{ from: at }])).toBe(0);
+  });
+
   test('an endpoint that is there since long gets no extra slot from a restart', () => {
     const schedule = createSchedule({ regionId, floorUs: start });
     schedule.put(shards([assignment(1, { changedAt: start - 5 * second })]), start);
