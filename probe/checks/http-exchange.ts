@@ -6,7 +6,7 @@ import { handshakeFailure } from './handshake.ts';
 import type { Hop } from './http-plan.ts';
 
 /** What a stranger may send before it is enough. */
-const maxHeaderBytes = 65_536;
+export const maxHeaderBytes = 65_536;
 const maxInformational = 16;
 /** Chunks of one byte make six on the wire; beyond this it is chunk extensions or worse. */
 const wireBytesFor = (maxBodyBytes: number) => 8 * maxBodyBytes + 1_048_576;
@@ -152,7 +152,7 @@ export function exchange(
  * Sees the bytes on their way to the parser: undici keeps the version of the status line to itself, and counts
  * neither chunk extensions nor reason phrases. Reports the version once; null when more than `most` bytes came.
  */
-function watchWire(socket: Socket, most: number, report: (version: string | null) => void): void {
+export function watchWire(socket: Socket, most: number, report: (version: string | null) => void): void {
   const read = socket.read;
   let start = '';
   let seen = 0;

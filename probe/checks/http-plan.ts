@@ -4,6 +4,7 @@ import type { Assignment } from '../../shared/assignment.ts';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { compileExpectations, type Expectations } from './http-expect.ts';
 import { type Environment, ProbeValueError, resolveProbeValues } from './probe-values.ts';
+import { type HttpProxy, proxyOf } from './proxy.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 
 /** One request of a check: the first, or one that a redirect asked for. */
@@ -28,6 +29,8 @@ export interface HttpPlan {
   readonly maxRedirects: number;
   readonly ipFamily: 'any' | '4' | '6';
   readonly resolveTo: string | null;
+  /** Every hop goes through it. */
+  readonly proxy: HttpProxy | null;
   readonly serverName: string | null;
   readonly verify: boolean;
   readonly context: SecureContext;
@@ -93,7 +96,6 @@ function planOf({ url: text, request, expect, robots }: Assignment, deps: PlanDe
   const { env, contexts, userAgent } = deps;
   if (request.httpVersion !== '1.1')
     throw new PlanError('this probe does not speak HTTP/2 yet: use httpVersion 1.1');
-  if (request.proxy !== undefined) throw new PlanError('this probe does not speak through proxies yet');
   const url = new URL(text);
   const own = (value: string) => resolveProbeValues(value, env);
   const body = request.body === '' ? null : Buffer.from(own(request.body));
@@ -116,6 +118,7 @@ function planOf({ url: text, request, expect, robots }: Assignment, deps: PlanDe
     maxRedirects: request.redirects,
     ipFamily: request.ipFamily,
     resolveTo: request.resolveTo ?? null,
+    proxy: request.proxy === undefined ? null : readProxy(own(request.proxy)),
     serverName: request.serverName ?? null,
     verify,
     context: contexts.get({ ...stranger, cert: pem(cert), key: pem(key) }),
@@ -126,6 +129,17 @@ function planOf({ url: text, request, expect, robots }: Assignment, deps: PlanDe
     expect: expectations,
     otherNames: [hostOf(headers.get('host')), request.serverName ?? ''].filter((name) => name !== ''),
   };
+}
+
+/** What it says stands in no message: it may hold credentials. */
+function readProxy(text: string): HttpProxy {
+  try {
+    const proxy = proxyOf(text);
+    if (/^https?:/.test(text)) return proxy;
+  } catch {
+    // Not a URL.
+  }
+  throw new PlanError('request.proxy is not an address like http://proxy.example:3128');
 }
 
 /** Header fields, one value a name whatever its case. */

@@ -9,6 +9,7 @@ import { handshake } from './handshake.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import { headerValues, judgeHead, judgeQuality } from './http-expect.ts';
 import { type Hop, type HttpPlan, makeHop, sniOf } from './http-plan.ts';
+import { askedOfProxy, connectByProxy, tunnels } from './http-proxy.ts';
 import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
 import type { PatternLanes } from './pattern-lanes.ts';
 import type { NameResolver } from './resolve.ts';
@@ -176,7 +177,7 @@ async function ask(
   } else findings.tls = null;
   const answer = await exchange(
     socket,
-    hop,
+    plan.proxy && !tunnels(hop, plan) ? askedOfProxy(hop, plan.proxy) : hop,
     {
       maxBodyBytes: plan.maxBodyBytes,
       body(status, headers) {
@@ -207,10 +208,10 @@ async function connectHop(
     if (refused !== null) return failure('policy.blocked', refused);
   }
   findings.remoteIp = null;
+  const resolveTo = hop.trusted ? plan.resolveTo : null;
+  if (plan.proxy) return connectByProxy(hop, plan.proxy, plan, attempt, deps);
   const addresses =
-    plan.resolveTo !== null && hop.trusted
-      ? [plan.resolveTo]
-      : await resolver.resolve(hop.host, plan.ipFamily, attempt);
+    resolveTo === null ? await resolver.resolve(hop.host, plan.ipFamily, attempt) : [resolveTo];
   return 'code' in addresses ? addresses : dial(addresses, hop.port, attempt, deps);
 }
 

@@ -49,7 +49,7 @@ export async function createNameResolver(options: NameResolverOptions = {}): Pro
       if (kind !== 0) return ofFamily([literal], family, host);
       const name = host.toLowerCase();
       const bare = name.replace(/\.$/, '');
-      const written = localAddresses(bare) ?? hosts.get(bare);
+      const written = isThisMachine(bare) ? thisMachine : hosts.get(bare);
       if (written) return ofFamily(written, family, host);
       const began = performance.now();
       const found = await ask(resolver, searchNames(name, search), family, attempt);
@@ -63,9 +63,11 @@ export async function createNameResolver(options: NameResolverOptions = {}): Pro
   };
 }
 
+const thisMachine = ['127.0.0.1', '::1'];
+
 /** RFC 6761, section 6.3: these names are this machine, whatever a server says. */
-function localAddresses(name: string): readonly string[] | null {
-  return name === 'localhost' || name.endsWith('.localhost') ? ['127.0.0.1', '::1'] : null;
+export function isThisMachine(host: string): boolean {
+  return /^(.+\.)?localhost\.?$/i.test(host);
 }
 
 function ofFamily(addresses: readonly string[], family: IpFamily, host: string): readonly string[] | Failure {

@@ -17,6 +17,7 @@ interface CheckFlags {
   readonly spec?: string;
   readonly resolver?: string;
   readonly allowNetwork?: readonly NetworkRule[];
+  readonly allowProxy?: true;
   readonly timeout: string;
   readonly json?: true;
 }
@@ -35,6 +36,7 @@ export function checkCommand(context: CliContext): Command {
       'a private network that may be checked (repeatable)',
       (text: string, before: readonly NetworkRule[] = []) => [...before, networkRule(text)],
     )
+    .option('--allow-proxy', 'endpoints of the file may name a proxy to be checked through')
     .option('--timeout DURATION', 'how long a URL may take in all', '10s')
     .option('--json', 'one result a line, as JSON')
     .addHelpText(
@@ -62,7 +64,7 @@ async function runChecks(context: CliContext, url: string | undefined, flags: Ch
   const checker = await createChecker({
     policy: createTargetPolicy({
       allowNetworks: flags.allowNetwork ?? [],
-      allowProxy: false,
+      allowProxy: flags.allowProxy ?? false,
       hubOrigins: [],
     }),
     env,
