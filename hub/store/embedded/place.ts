@@ -48,12 +48,18 @@ async function makeBase(wanted: string, account: Account | null): Promise<string
     await chmod(wanted, account ? 0o711 : 0o700);
     return wanted;
   }
-  await makeFolder(sharedDir, 0o755);
+  await makeSharedFolder(sharedDir);
   const base = await mkdtemp(join(sharedDir, 'data-'));
   await chmod(base, 0o711);
   await writeFile(join(base, 'belongs-to'), `${wanted}\n`);
   await symlink(base, wanted);
   return base;
+}
+
+/** All may pass through it, whatever the umask it is made under. */
+export async function makeSharedFolder(folder: string): Promise<void> {
+  await makeFolder(folder, 0o755);
+  await chmod(folder, 0o755);
 }
 
 /** Gives a new file or folder to the account. */

