@@ -44,6 +44,7 @@ const runFlags: Readonly<Record<string, readonly string[]>> = {
     ...(process.env.PARALLAX_DEBUG ? [mapped] : []),
   ],
 };
+const flagsOf = (name: string) => (Object.hasOwn(runFlags, name) ? (runFlags[name] ?? []) : []);
 const arenas = { MALLOC_ARENA_MAX: '2' };
 
 const usage = `parallax COMMAND [options]
@@ -111,7 +112,7 @@ function cliContext(): CliContext {
 
 /** A hub or probe goes on as the same process, begun anew with its flags. */
 function becomeFit(name: string): void {
-  const flags = runFlags[name]?.filter((flag) => !process.execArgv.includes(flag)) ?? [];
+  const flags = flagsOf(name).filter((flag) => !process.execArgv.includes(flag));
   if (flags.length === 0 || !process.execve) return;
   const argv = [process.execPath, ...process.execArgv, ...flags, ...process.argv.slice(1)];
   process.execve(process.execPath, argv, { ...arenas, ...process.env } as Record<string, string>);
@@ -158,14 +159,13 @@ function runOnPinnedNode(): Promise<number> {
       ),
     );
   }
-  const flags = process.argv.slice(2).flatMap((word) => runFlags[word] ?? []);
+  const flags = process.argv.slice(2).flatMap(flagsOf);
   const child = spawn(node, [...process.execArgv, ...flags, ...process.argv.slice(1)], {
     stdio: 'inherit',
     env: { ...arenas, ...process.env },
   });
-  // Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
-  process.on('SIGINT', () => undefined);
+  // What is sent to this process alone must reach the child. Ctrl-C has by itself: within a second twice is once.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((done) => {
     child.on('error', (error) => done(complain(1, `${node}: ${error.message}`)));
     child.on('exit', (code, signal) => done(code ?? (signal === 'SIGINT' ? 130 : 1)));
