@@ -126,6 +126,20 @@ describe('a spool', () => {
     expect(spool.status().dropped).toBe(0);
   });
 
+  test('what it forgot is not missed by a process that starts after a kill', async () => {
+    spool = await scene.open({
+      limits: { maxBytes: 16 * 2000, maxAgeUs: 1e15, maxWaiting: 1000, syncMs: 0 },
+    });
+    for (let round = 0; round < 20; round += 1) await addSealed(20);
+    const segments = files('sealed').length;
+    spool.durableTo(10);
+    await until(() => files('sealed').length < segments);
+    abandon();
+    spool = await scene.open();
+    await addSealed(1);
+    expect(gapsOf(await batchesOf(spool))).toEqual([]);
+  });
+
   test('results that do not fit in one batch take two, and one that fits in none keeps no other', async () => {
     spool = await scene.open();
     const message = () =>
@@ -184,6 +198,21 @@ describe('a spool that is full', () => {
     const { dropped } = spool.status();
     expect(idsOf(batches)).toEqual(upTo(2001, dropped + 1));
     expect(gapsOf(batches).reduce((sum, gap) => sum + gap.results, 0)).toBe(dropped);
+  });
+
+  test('a kill right after it dropped something does not silence it', async () => {
+    const never = { maxBytes: 16 * 1500, maxAgeUs: 1e15, maxWaiting: 100_000, syncMs: 1e9 };
+    spool = await scene.open({ limits: never });
+    abandon();
+    // Full batches are sealed without delay; what else waits is neither sealed nor synced by time.
+    await add(500 * 30);
+    await until(() => scene.droppedRanges.length > 3 && spool.status().bytes < never.maxBytes * 1.3);
+    spool = await scene.open({ limits });
+    await addSealed(1);
+    const batches = await batchesOf(spool);
+    const counted = gapsOf(batches).reduce((sum, gap) => sum + gap.results, 0);
+    expect(gapsOf(batches).map(({ reason }) => reason)).toEqual(['spool full']);
+    expect(idsOf(batches)).toEqual(upTo(15_001, counted + 1));
   });
 
   test('drops what is too old for the hub to take', async () => {
