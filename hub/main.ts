@@ -105,7 +105,8 @@ async function startHub(
   closing.add('catalog', () => catalog.stop());
   const registry = await startRegistry({ db, keys, catalog, changes, log, metrics: trust });
   closing.add('registry', () => registry.stop());
-  const keeper = await startKeeper({ db, log, now, policy: { width: 'day', retentionDays } });
+  const policy = () => ({ width: partitionWidth(countPairs(catalog, registry)), retentionDays });
+  const keeper = await startKeeper({ db, log, now, policy });
   closing.add('partitions', () => keeper.stop());
   const bus = createBus(config, db, log, onFatal);
   closing.add('bus', () => bus.stop());
@@ -137,6 +138,7 @@ async function startHub(
     version,
     log,
     db,
+    keys,
     metrics,
     clockMs,
     health: createReadiness({ db, bus, keeper, schemaVersion: migrations.length, now, stopping }),
@@ -152,7 +154,7 @@ async function startHub(
   say(`hub ${version} is running on ${publicUrl} (listening on ${at})`);
   // One of the replicas, once in the life of this database.
   if (roles.includes('api') && (await claimNote(db, 'first sign-in link'))) {
-    say(`sign in: ${await createSignInLink(db, publicUrl)} (works once, for 15 minutes)`);
+    say(`sign in: ${await createSignInLink(db, keys, publicUrl)} (works once, for 15 minutes)`);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Registry as MetricsRegistry } from 'prom-client';
 import type { HubConfig } from '../config.ts';
 import type { Database } from '../store/database.ts';
 import { createTokenVerifier } from '../trust/api-tokens.ts';
+import type { HubKeys } from '../trust/keys.ts';
 import { createSessions } from '../trust/sessions.ts';
 import { docsRoutes } from '../web/docs-page.tsx';
 import { authenticate } from './authenticate.ts';
@@ -27,6 +28,7 @@ export interface AppOptions {
   readonly version: string;
   readonly log: Logger;
   readonly db: Database;
+  readonly keys: Pick<HubKeys, 'hmac'>;
   readonly metrics: MetricsRegistry;
   readonly health: Health;
   /** Epoch milliseconds. */
@@ -43,11 +45,11 @@ export interface AppOptions {
 
 /** Everything the hub serves. What comes first is asked of every request: who, under which name, how much, from where. */
 export function createApp(options: AppOptions): Hono<ApiEnv> {
-  const { config, version, log, db, metrics, health, clockMs, routes } = options;
+  const { config, version, log, db, keys, metrics, health, clockMs, routes } = options;
   const { publicUrl } = config;
   const app = new Hono<ApiEnv>();
   const requireKnownHost = knownHosts({ ...config, listenHost: config.listen.host });
-  const sessions = createSessions(db, clockMs);
+  const sessions = createSessions(db, keys, clockMs);
 
   app.onError((error, context) => problemResponse(problemOf(error), context.get('requestId') ?? ''));
   app.notFound(unserved(app));
@@ -63,9 +65,9 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     return next();
   });
   if (routes) app.route('/', routes.probes);
-  app.use(authenticate(createTokenVerifier(db, clockMs), sessions));
+  app.use(authenticate(createTokenVerifier(db, keys, clockMs), sessions));
   app.use(sameOriginGuard(publicUrl));
-  app.route('/', sessionRoutes(db, sessions));
+  app.route('/', sessionRoutes(db, keys, sessions));
   app.route('/', metricsRoutes(metrics));
   if (!routes) return app;
   // Before a request is looked at: who is nobody learns nothing from how it is refused.

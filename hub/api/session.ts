@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { Problem } from '../problem.ts';
 import type { Database } from '../store/database.ts';
 import { insertAudit } from '../store/insert-audit.ts';
+import type { HubKeys } from '../trust/keys.ts';
 import { createSession, type Sessions, sessionMostSeconds } from '../trust/sessions.ts';
 import { redeemSignInLink } from '../trust/sign-in.ts';
 import type { ApiEnv } from './operator.ts';
@@ -11,7 +12,7 @@ import { sessionCookies, sessionFrom } from './session-cookie.ts';
 const signInSchema = z.strictObject({ secret: z.string().max(200) });
 
 /** POST /session redeems a sign-in link's secret for a session; DELETE /session signs out. */
-export function sessionRoutes(db: Database, sessions: Sessions): Hono<ApiEnv> {
+export function sessionRoutes(db: Database, keys: Pick<HubKeys, 'hmac'>, sessions: Sessions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
 
   app.post('/session', async (context) => {
@@ -27,7 +28,7 @@ export function sessionRoutes(db: Database, sessions: Sessions): Hono<ApiEnv> {
       );
     }
     const secret = await db.transaction(async (sql) => {
-      const name = await redeemSignInLink(sql, parsed.data.secret);
+      const name = await redeemSignInLink(sql, keys, parsed.data.secret);
       if (name === null) return null;
       const actor = `session:${name}`;
       await insertAudit(sql, {
@@ -37,7 +38,7 @@ export function sessionRoutes(db: Database, sessions: Sessions): Hono<ApiEnv> {
         after: { scopes: ['admin'] },
         remoteIp: context.get('remoteIp'),
       });
-      return createSession(sql, { actor, scopes: ['admin'] });
+      return createSession(sql, keys, { actor, scopes: ['admin'] });
     });
     if (secret === null) {
       throw new Problem(

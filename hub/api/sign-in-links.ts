@@ -19,7 +19,9 @@ const create = createRoute({
   },
 });
 
-export function signInLinksApi({ db, config: { publicUrl } }: Pick<HubContext, 'db' | 'config'>) {
+type Needs = Pick<HubContext, 'db' | 'keys' | 'config'>;
+
+export function signInLinksApi({ db, keys, config: { publicUrl } }: Needs) {
   const app = apiRouter();
   app.openapi(create, async (context) => {
     const { actor, regions } = requireScope(context, 'admin');
@@ -32,7 +34,7 @@ export function signInLinksApi({ db, config: { publicUrl } }: Pick<HubContext, '
         subject: 'sign-in link',
         remoteIp: context.get('remoteIp'),
       });
-      return createSignInLink(sql, publicUrl);
+      return createSignInLink(sql, keys, publicUrl);
     });
     return context.json({ url, ttlSeconds: signInLinkSeconds }, 201);
   });

@@ -8,6 +8,7 @@ import { insertAudit } from '../store/insert-audit.ts';
 import { listApiTokens } from '../store/list-api-tokens.ts';
 import { revokeApiToken } from '../store/revoke-api-token.ts';
 import { createApiToken } from '../trust/api-tokens.ts';
+import { tokenRowHolds } from '../trust/operator-rows.ts';
 import { apiRouter, type Operator, requireScope, scopes } from './operator.ts';
 
 const tags = ['Tokens'];
@@ -22,7 +23,9 @@ const tokenSchema = z
       .array(z.string())
       .nullable()
       .openapi({ description: 'The only regions it sees; null for all.' }),
-    state: z.enum(['good', 'expired', 'revoked']),
+    state: z
+      .enum(['good', 'expired', 'revoked', 'untrusted'])
+      .openapi({ description: 'Untrusted: this hub did not make the row, and refuses the token.' }),
     createdBy: z.string(),
     createdAt: instant,
     expiresAt: instant.nullable(),
@@ -83,19 +86,20 @@ const revoke = createRoute({
   path: '/api/v1/tokens/{id}',
   tags,
   summary: 'Revoke an API token',
-  description: 'It is refused here at once and by other replicas within seconds. Takes the scope admin.',
+  description: 'Every replica refuses it within two seconds. Takes the scope admin.',
   request: { params: z.object({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) }) },
   responses: { 204: { description: 'Revoked, now or before' } },
 });
 
-export function tokensApi({ db, now }: Pick<HubContext, 'db' | 'now'>) {
+export function tokensApi({ db, keys, now }: Pick<HubContext, 'db' | 'keys' | 'now'>) {
   const app = apiRouter();
+  const present = (row: ApiTokenRow) => presentAt(row, keys.hmac, now());
   app.openapi(create, async (context) => {
     const operator = requireScope(context, 'admin');
     const { ttl, ...wanted } = context.req.valid('json');
     requireWithin(operator, wanted.regions);
     const made = await db.transaction(async (sql) => {
-      const made = await createApiToken(sql, {
+      const made = await createApiToken(sql, keys, {
         ...wanted,
         expiresAt: ttl === undefined ? null : new Date(now() / 1000 + ttl),
         createdBy: operator.actor,
@@ -110,12 +114,12 @@ export function tokensApi({ db, now }: Pick<HubContext, 'db' | 'now'>) {
       });
       return made;
     });
-    return context.json({ ...present(made.row, now()), token: made.token }, 201);
+    return context.json({ ...present(made.row), token: made.token }, 201);
   });
   app.openapi(list, async (context) => {
     const operator = requireScope(context, 'admin');
     const rows = (await listApiTokens(db)).filter((row) => isWithin(operator, row.regions));
-    return context.json({ tokens: rows.map((row) => present(row, now())) }, 200);
+    return context.json({ tokens: rows.map(present) }, 200);
   });
   app.openapi(revoke, async (context) => {
     const operator = requireScope(context, 'admin');
@@ -149,14 +153,14 @@ function requireWithin(operator: Operator, wanted: readonly string[] | null): vo
   throw new Problem(403, 'auth.region', `this token is for ${own} only, and so must be what it makes`);
 }
 
-function present(row: ApiTokenRow, nowUs: number): z.output<typeof tokenSchema> {
-  const { createdAt, expiresAt, revokedAt, scopes, regions, ...rest } = row;
+function presentAt(row: ApiTokenRow, hmac: Uint8Array, nowUs: number): z.output<typeof tokenSchema> {
+  const { createdAt, expiresAt, revokedAt, scopes, regions, hash, mac, ...rest } = row;
   const ended = expiresAt !== null && expiresAt.getTime() <= nowUs / 1000;
   return {
     ...rest,
     scopes: [...scopes],
     regions: regions && [...regions],
-    state: revokedAt ? 'revoked' : ended ? 'expired' : 'good',
+    state: revokedAt ? 'revoked' : !tokenRowHolds(hmac, row) ? 'untrusted' : ended ? 'expired' : 'good',
     createdAt: createdAt.toISOString(),
     expiresAt: expiresAt?.toISOString() ?? null,
     revokedAt: revokedAt?.toISOString() ?? null,

@@ -47,7 +47,8 @@ export function keysCommand(context: CliContext): Command {
 
 type FindDir = () => string;
 
-function keysDir({ env, cwd }: CliContext): string {
+/** In PARALLAX_KEYS, or beside `npm start`. */
+export function keysDir({ env, cwd }: Pick<CliContext, 'env' | 'cwd'>): string {
   return env.PARALLAX_KEYS || join(env.PARALLAX_DATA || join(cwd, '.parallax'), 'keys');
 }
 
@@ -155,7 +156,8 @@ function tell({ version, root, rootFile, leaseKid, kafkaKid, dropped }: Rotated)
   ].join('\n');
 }
 
-async function orFailed<T>(work: Promise<T>): Promise<T> {
+/** Keys that are missing, exposed or another database's end in one line. */
+export async function orFailed<T>(work: Promise<T>): Promise<T> {
   return work.catch((error: unknown) => {
     if (error instanceof KeysError) throw new Failed(error.message, { cause: error });
     throw error;

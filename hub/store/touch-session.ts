@@ -5,6 +5,8 @@ export interface SessionRow {
   readonly actor: string;
   readonly scopes: readonly Scope[];
   readonly expiresAt: Date;
+  readonly hash: Uint8Array;
+  readonly mac: Uint8Array;
 }
 
 /**
@@ -19,7 +21,7 @@ export async function touchSession(
 ): Promise<SessionRow | null> {
   return sql.maybeOne<SessionRow>(
     `with held as (
-       select hash, actor, scopes, expires_at,
+       select hash, actor, scopes, expires_at, mac,
          least(now() + $2::int * interval '1 second', created_at + $3::int * interval '1 second') as slid
        from sessions
        where hash = $1::bytea and expires_at > now()
@@ -28,7 +30,8 @@ export async function touchSession(
        where s.hash = held.hash and held.slid > held.expires_at + $2::int * interval '0.1 second'
        returning s.expires_at
      )
-     select actor, scopes, coalesce((select expires_at from moved), expires_at) as "expiresAt" from held`,
+     select actor, scopes, coalesce((select expires_at from moved), expires_at) as "expiresAt", hash, mac
+     from held`,
     [Buffer.from(hash), idleSeconds, mostSeconds],
   );
 }

@@ -5,7 +5,7 @@ export type RowField = string | number | null;
 
 /**
  * HMAC-SHA256 over a row's deciding fields: one who can only write to the database cannot make a row that holds.
- * `kind` ('probe', 'endpoint') separates the tables. Every part is written with its type and length, so that no two
+ * `kind` ('probe', 'endpoint', 'api_token', 'session') separates the tables. Every part is written with its type and length, so that no two
  * different rows are the same bytes. Throws RangeError for a number that is not finite.
  */
 export function rowMac(hmac: Uint8Array, kind: string, fields: readonly RowField[]): Buffer {

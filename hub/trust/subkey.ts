@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto';
 
-export type SubkeyUse = 'row' | 'nonce' | 'check';
+export type SubkeyUse = 'row' | 'nonce' | 'check' | 'operator';
 
 const derived = new WeakMap<Uint8Array, Map<SubkeyUse, Buffer>>();
 

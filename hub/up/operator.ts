@@ -3,11 +3,13 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type OperatorFile, operatorFile } from '../cli/hub-client.ts';
-import { openDatabase } from '../store/database.ts';
+import { type Database, openDatabase } from '../store/database.ts';
 import { createApiToken } from '../trust/api-tokens.ts';
+import type { HubKeys } from '../trust/keys.ts';
+import { readHubKeys } from '../trust/load-keys.ts';
 import { createSignInLink } from '../trust/sign-in.ts';
 
-/** Who `parallax up` is to the hub it started: it may write to the hub's own database, so it helps itself. */
+/** Who `parallax up` is to the hub it started: it holds the hub's own keys and database, so it helps itself. */
 export interface Operator {
   /** For commands of this binary. */
   readonly env: Readonly<Record<string, string>>;
@@ -17,21 +19,27 @@ export interface Operator {
 }
 
 /** Keeps the token of the last start while it is good, and writes it where the CLI beside it looks. */
-export async function openOperator(folder: string, origin: string, databaseUrl: string): Promise<Operator> {
+export async function openOperator(
+  folder: string,
+  origin: string,
+  databaseUrl: string,
+  keysDir: string,
+): Promise<Operator> {
+  const keys = await readHubKeys(keysDir);
   const db = openDatabase({ url: databaseUrl, maxConnections: 1, applicationName: 'parallax-up' });
   try {
     const kept = await readToken(join(folder, operatorFile));
-    const token = kept !== null && (await isGood(origin, kept)) ? kept : await makeToken(db);
+    const token = kept !== null && (await isGood(origin, kept)) ? kept : await makeToken(db, keys);
     await writeOperator(folder, { hub: origin, token });
-    const signInLink = await createSignInLink(db, origin);
+    const signInLink = await createSignInLink(db, keys, origin);
     return { env: { PARALLAX_HUB: origin, PARALLAX_TOKEN: token }, token, signInLink };
   } finally {
     await db.end();
   }
 }
 
-async function makeToken(db: ReturnType<typeof openDatabase>): Promise<string> {
-  const { token } = await createApiToken(db, {
+async function makeToken(db: Database, keys: Pick<HubKeys, 'hmac'>): Promise<string> {
+  const { token } = await createApiToken(db, keys, {
     name: `up on ${hostname()}`,
     scopes: ['admin'],
     regions: null,

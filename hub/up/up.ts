@@ -35,7 +35,12 @@ export async function up(options: UpOptions, say: Say, signal: AbortSignal): Pro
     const network: Network = { ...options, listen, home, origin: originOf(listen), say, signal, components };
     const databaseUrl = await startDatabase(network);
     await startHub(network, databaseUrl);
-    const operator = await openOperator(home.folder, network.origin, databaseUrl());
+    const operator = await openOperator(
+      home.folder,
+      network.origin,
+      databaseUrl(),
+      options.env.PARALLAX_KEYS || home.keys,
+    );
     const demo = await startEndpoints(network, operator);
     await startProbes(network, operator, demo);
     greet(network, operator.signInLink);

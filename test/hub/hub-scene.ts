@@ -10,6 +10,8 @@ import { freePort } from '../../hub/process/port.ts';
 import { readHubConfig } from '../../hub/read-config.ts';
 import { type Database, openDatabase } from '../../hub/store/database.ts';
 import { createApiToken } from '../../hub/trust/api-tokens.ts';
+import type { HubKeys } from '../../hub/trust/keys.ts';
+import { readHubKeys } from '../../hub/trust/load-keys.ts';
 import { testDatabase } from '../harness/postgres.ts';
 import { until } from './ingest/until.ts';
 
@@ -19,6 +21,8 @@ export interface HubScene {
   readonly port: number;
   readonly databaseUrl: string;
   readonly db: Database;
+  readonly keys: HubKeys;
+  readonly keysDir: string;
   /** Lines for the person at the terminal. */
   readonly said: readonly string[];
   /** What it logged, as objects. */
@@ -64,6 +68,8 @@ export async function startHubScene(
   // The last that is said at a first start.
   const last = signInLink ? '/sign-in#' : 'is running';
   await Promise.race([until(() => said.some((line) => line.includes(last)), 20_000), running]);
+  const keysDir = config.keysDir;
+  const keys = await readHubKeys(keysDir);
   const scheme = config.tls ? 'https' : 'http';
   const origin = `${scheme}://127.0.0.1:${port}`;
   return {
@@ -71,10 +77,12 @@ export async function startHubScene(
     port,
     databaseUrl: database.url,
     db,
+    keys,
+    keysDir,
     said,
     logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
     async token(scopes, regions = null, expiresAt = null) {
-      const { token } = await createApiToken(db, {
+      const { token } = await createApiToken(db, keys, {
         name: 'test',
         scopes,
         regions,

@@ -26,7 +26,7 @@ describe.skipIf(!chromiumPath)('a session in a browser', () => {
   });
 
   async function signIn(origin: string): Promise<number> {
-    const secret = (await createSignInLink(hub.db, origin)).split('#')[1] ?? '';
+    const secret = (await createSignInLink(hub.db, hub.keys, origin)).split('#')[1] ?? '';
     const page = await context.newPage();
     await page.goto(`${origin}/sign-in`);
     const status = await page.evaluate(async (secret) => {

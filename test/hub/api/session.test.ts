@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => hub.stop());
 
-const newSecret = async () => (await createSignInLink(hub.db, hub.origin)).split('#')[1] ?? '';
+const newSecret = async () => (await createSignInLink(hub.db, hub.keys, hub.origin)).split('#')[1] ?? '';
 
 function signIn(secret: string, headers: Record<string, string> = {}): Promise<Response> {
   return hub.ask('/session', {

@@ -211,10 +211,17 @@ describe('parallax sign-in', () => {
     expect(await redeem(viaHub.out)).toBe(204);
     const viaDatabase = await runCli(['sign-in'], {
       DATABASE_URL: hub.databaseUrl,
+      PARALLAX_KEYS: hub.keysDir,
       PARALLAX_PUBLIC_URL: 'https://hub.example',
     });
     expect(viaDatabase.out.startsWith('https://hub.example/sign-in#')).toBe(true);
     expect(await redeem(viaDatabase.out)).toBe(204);
+    // Who can only write to the database lets nobody in.
+    const withoutKeys = { DATABASE_URL: hub.databaseUrl, PARALLAX_KEYS: `${hub.keysDir}/none` };
+    expect(await runCli(['sign-in'], withoutKeys)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('hub-keys.json is missing'),
+    });
     const reader = { ...env, PARALLAX_TOKEN: await hub.token(['read']) };
     expect(await runCli(['sign-in'], reader)).toMatchObject({
       code: 1,

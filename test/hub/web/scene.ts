@@ -79,7 +79,7 @@ export async function pageScene(
   const database = await testDatabase();
   const db = openDatabase({ url: database.url, maxConnections: 6 });
   const now = () => Date.now() * 1000;
-  const keeper = await startKeeper({ db, log: quiet, now, policy: { width: 'day', retentionDays: 7 } });
+  const keeper = await startKeeper({ db, log: quiet, now, policy: () => ({ width: 'day', retentionDays: 7 }) });
   const catalog = memoryCatalog();
   const bus = { status: { kind: 'direct', ready: true, reason: null, lag: null } as BusStatus };
   const changes = listenForChanges({ url: database.url, log: quiet });
@@ -106,6 +106,7 @@ export async function pageScene(
     config: { publicUrl: url, hosts: [], listen: { host: '127.0.0.1', port }, trustedProxies: [] },
     log: quiet,
     db,
+    keys,
     metrics: new MetricsRegistry(),
     health: async () => [],
     version: 'test',
@@ -165,12 +166,12 @@ export async function pageScene(
         await tellChange(sql, 'results');
       });
     },
-    signInLink: () => createSignInLink(db, url),
+    signInLink: () => createSignInLink(db, keys, url),
     async session(scopes = ['admin']) {
-      return `parallax-loopback=${await createSession(db, { actor: 'session:test', scopes })}`;
+      return `parallax-loopback=${await createSession(db, keys, { actor: 'session:test', scopes })}`;
     },
     async token(scopes, regions) {
-      const { token } = await createApiToken(db, {
+      const { token } = await createApiToken(db, keys, {
         name: 'test',
         scopes,
         regions,
