@@ -40,7 +40,7 @@ const maxRequestBytes = 900_000;
 
 /** Produces onto the topic that the lease names. That it is ready is known only by an acknowledged produce. */
 export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
-  const { access, log, timeoutMs = 25_000 } = options;
+  const { access, certificate, log, timeoutMs = 25_000 } = options;
   const kafka = clientOf(options);
   const queue: Queued[] = [];
   let producer: Producer | null = null;
@@ -99,6 +99,7 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
   return {
     send(batch) {
       if (closed) return Promise.reject(new DeliveryError('away', 'the probe is stopping'));
+      if (access.auth === 'mtls' && certificate === null) return Promise.reject(certificateMissing());
       return new Promise((resolve, reject) => {
         queue.push({ batch, resolve, reject });
         working ??= work();
@@ -140,6 +141,13 @@ function clientOf({ access, certificate, clientId, token, log }: KafkaWayOptions
 function write(log: Logger, { namespace, log: { message, ...rest } }: LogEntry): void {
   const { error, broker, topic } = rest;
   log.debug({ kafka: namespace, error, broker, topic }, message);
+}
+
+function certificateMissing(): DeliveryError {
+  return new DeliveryError(
+    'away',
+    "Kafka's brokers ask for a client certificate and this probe has none: deliver by the relay with --delivery relay",
+  );
 }
 
 function errorOf(error: unknown, { topic }: KafkaAccess): DeliveryError {

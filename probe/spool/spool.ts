@@ -169,7 +169,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
 
   async function step(): Promise<void> {
     const lost = line.takeDropped();
-    if (lost) pushGap({ fromSeq: 0, toSeq: 0, ...lost, reason: 'disk refused, memory full' });
+    if (lost) pushGap({ fromSeq: 0, toSeq: 0, ...lost, reason: 'memory full' });
     // First, since it makes room on a full disk.
     if (durableMoved) await forget();
     const nowMs = performance.now();

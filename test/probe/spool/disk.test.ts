@@ -112,7 +112,7 @@ describe.skipIf(!disk)('a spool on a disk that takes nothing', () => {
     expect(dropped).toBeGreaterThan(3000);
     expect(gapsOf(batches).reduce((sum, { results }) => sum + results, 0)).toBe(dropped);
     expect(new Set(idsOf(batches)).size + dropped).toBe(5010);
-    expect(gapsOf(batches)[0]?.reason).toBe('disk refused, memory full');
+    expect(gapsOf(batches)[0]?.reason).toBe('memory full');
     // After a restart the same is there.
     await spool.close();
     spool = await open();
