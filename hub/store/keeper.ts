@@ -16,7 +16,8 @@ export interface KeeperOptions {
   readonly db: Database;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly now: () => number;
-  readonly policy: PartitionPolicy;
+  /** Asked at each look. */
+  readonly policy: () => PartitionPolicy;
   readonly everyMs?: number;
 }
 
@@ -28,7 +29,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
 
   async function tend(): Promise<void> {
     const { create, drop } = await asKeeper(db, async (sql) => {
-      const plan = planPartitions(await listPartitions(sql), now(), policy);
+      const plan = planPartitions(await listPartitions(sql), now(), policy());
       for (const partition of plan.create) await createPartition(sql, partition);
       return plan;
     });
@@ -45,7 +46,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   /** What may wait: a partition that somebody reads is dropped another time, and holds up no start. */
   async function tidy(drop: readonly Partition[]): Promise<void> {
     for (const partition of drop) await asKeeper(db, (sql) => dropPartition(sql, partition));
-    const oldestUs = now() - policy.retentionDays * dayUs;
+    const oldestUs = now() - policy().retentionDays * dayUs;
     const deleted = await asKeeper(
       db,
       async (sql) => (await deleteOutlived(sql, oldestUs)) + (await deleteForgottenStreams(sql, oldestUs)),

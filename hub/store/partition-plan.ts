@@ -11,6 +11,11 @@ export interface PartitionPolicy {
   readonly retentionDays: number;
 }
 
+/** How wide new partitions are with so many (endpoint, region) pairs. */
+export function partitionWidth(pairs: number): PartitionPolicy['width'] {
+  return pairs > 100_000 ? 'hour' : 'day';
+}
+
 export const dayUs = 86_400_000_000;
 const hourUs = 3_600_000_000;
 /** Made so far ahead that a hub may be away, or its keeper stuck, over a long weekend. */

@@ -14,6 +14,8 @@ import { buildOnce } from './up-process.ts';
 
 const endpoints = 60;
 const intervalMs = 2000;
+/** The one that two probes of the region check. */
+const doubled = 'doubled';
 /** DESIGN, "Contract: trust": after a probe's death all is checked again within so long. */
 const takenOverMs = 30_000;
 
@@ -126,9 +128,10 @@ test('three probes of a region: moves miss and double nothing; who dies is stood
   const token = await hub.token(['admin']);
   const json = { 'content-type': 'application/json' };
   const names = Array.from({ length: endpoints }, (_, index) => `load-${index}`);
-  for (const name of names) {
+  for (const name of [...names, doubled]) {
     const url = `http://127.0.0.1:${port()}/${name}`;
-    const body = JSON.stringify({ name, url, interval: `${intervalMs}ms`, timeout: '1s' });
+    const replicas = name === doubled ? 2 : 1;
+    const body = JSON.stringify({ name, url, interval: `${intervalMs}ms`, timeout: '1s', replicas });
     const made = await hub.ask('/api/v1/endpoints', { method: 'POST', body, headers: json, token });
     expect(made.status, await made.text()).toBe(201);
   }
@@ -141,11 +144,12 @@ test('three probes of a region: moves miss and double nothing; who dies is stood
   const enrollment = ((await enrolled.json()) as { token: string }).token;
 
   startProbe('one', enrollment);
-  await until(() => hits.size === endpoints, 20_000);
+  await until(() => hits.size === endpoints + 1, 20_000);
   await wait(1000);
   const calmMs = Date.now();
   startProbe('two', enrollment);
   await sharedBy(['one', 'two']);
+  const pairMs = Date.now();
   startProbe('three', enrollment);
   await sharedBy(['one', 'three', 'two']);
   await wait(2 * intervalMs);
@@ -190,7 +194,8 @@ test('three probes of a region: moves miss and double nothing; who dies is stood
 
   // No slot was run by two, whatever happened.
   const ran = rows.filter(({ attempts }) => attempts > 0);
-  const twice = [...Map.groupBy(ran, (row) => `${row.endpoint} ${row.kind} ${row.scheduledMs}`).values()]
+  const single = ran.filter(({ endpoint }) => endpoint !== doubled);
+  const twice = [...Map.groupBy(single, (row) => `${row.endpoint} ${row.kind} ${row.scheduledMs}`).values()]
     .filter((same) => same.length > 1)
     .map((same) => ({
       ...same[0],
@@ -209,6 +214,16 @@ test('three probes of a region: moves miss and double nothing; who dies is stood
       const steps = slots.slice(1).map((at, index) => at - (slots[index] ?? 0));
       expect([name, [...new Set(steps)]]).toEqual([name, [intervalMs]]);
     }
+  }
+  // With two replicas two probes ran each slot, while two were there and nobody lay unnoticed.
+  for (const [fromMs, toMs] of [
+    [pairMs, killedMs - intervalMs],
+    [restoredMs, endMs],
+  ] as const) {
+    const slots = slotsOf(ran, doubled, fromMs, toMs);
+    const times = [...Map.groupBy(slots, (at) => at).values()].map(({ length }) => length);
+    expect(times.length).toBeGreaterThanOrEqual(Math.floor((toMs - fromMs) / intervalMs));
+    expect([...new Set(times)]).toEqual([2]);
   }
   expect(rows.filter(({ attempts }) => attempts === 0)).toEqual([]);
   // Nobody asked the target but for a result: what the dead one had under way is all that may be missing.

@@ -55,7 +55,7 @@ export async function makeScene(
     db,
     log: quiet,
     now: () => nowUs,
-    policy: { width: 'day', retentionDays: 7 },
+    policy: () => ({ width: 'day', retentionDays: 7 }),
   });
   const registry = memoryRegistry();
   const ingest = createIngest({

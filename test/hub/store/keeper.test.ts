@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import { type Keeper, startKeeper } from '../../../hub/store/keeper.ts';
-import { dayUs } from '../../../hub/store/partition-plan.ts';
+import { dayUs, partitionWidth } from '../../../hub/store/partition-plan.ts';
 import { listPartitions } from '../../../hub/store/partitions.ts';
 import { selectDurable } from '../../../hub/store/select-durable.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
@@ -13,12 +13,14 @@ let database: TestDatabase;
 let db: Database;
 let keepers: Keeper[];
 let nowUs: number;
+let pairs: number;
 
 beforeEach(async () => {
   database = await testDatabase();
   db = openDatabase({ url: database.url });
   keepers = [];
   nowUs = startUs;
+  pairs = 12;
 });
 afterEach(async () => {
   for (const keeper of keepers) await keeper.stop();
@@ -27,7 +29,7 @@ afterEach(async () => {
 });
 
 async function keep(everyMs?: number): Promise<Keeper> {
-  const policy = { width: 'day', retentionDays: 7 } as const;
+  const policy = () => ({ width: partitionWidth(pairs), retentionDays: 7 });
   const keeper = await startKeeper({
     db,
     log: quiet,
@@ -72,6 +74,24 @@ describe('the keeper', () => {
     expect(await db.one('select count(*) from results')).toEqual({ count: 0 });
     expect(keeper.hasPartition(startUs - 7 * dayUs)).toBe(false);
     expect(keeper.hasPartition(nowUs + 3 * dayUs)).toBe(true);
+  });
+
+  test('makes hours of the days that are to come, once there are more than 100,000 pairs', async () => {
+    const keeper = await keep();
+    pairs = 100_000;
+    nowUs = startUs + dayUs;
+    await keeper.tend();
+    expect((await names()).at(-1)).toBe('results_20260314');
+    pairs = 100_001;
+    nowUs = startUs + 2 * dayUs;
+    await keeper.tend();
+    const made = await names();
+    expect(made.slice(-24)).toEqual(
+      Array.from({ length: 24 }, (_, hour) => `results_20260315${String(hour).padStart(2, '0')}`),
+    );
+    expect(made.at(-25)).toBe('results_20260314');
+    await insertAt(Date.UTC(2026, 2, 15, 23, 59) * 1000);
+    expect(keeper.hasPartition(Date.UTC(2026, 2, 15, 23, 59) * 1000)).toBe(true);
   });
 
   test('of many replicas works beside the others, started at once', async () => {

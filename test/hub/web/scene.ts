@@ -79,7 +79,12 @@ export async function pageScene(
   const database = await testDatabase();
   const db = openDatabase({ url: database.url, maxConnections: 6 });
   const now = () => Date.now() * 1000;
-  const keeper = await startKeeper({ db, log: quiet, now, policy: () => ({ width: 'day', retentionDays: 7 }) });
+  const keeper = await startKeeper({
+    db,
+    log: quiet,
+    now,
+    policy: () => ({ width: 'day', retentionDays: 7 }),
+  });
   const catalog = memoryCatalog();
   const bus = { status: { kind: 'direct', ready: true, reason: null, lag: null } as BusStatus };
   const changes = listenForChanges({ url: database.url, log: quiet });
