@@ -1,7 +1,8 @@
 import { createHash, createPrivateKey } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
 import pino from 'pino';
-import { defaultSpoolLimits, openSpool } from '../../../probe/spool/spool.ts';
+import { openSpool } from '../../../probe/spool/open-spool.ts';
+import { defaultSpoolLimits } from '../../../probe/spool/spool.ts';
 import { decodeBatch } from '../../../shared/batch.ts';
 import { identity, resultOf } from './scene.ts';
 
