@@ -15,6 +15,7 @@ import type { HubContext } from './context.ts';
 import { createHubRegistry, watchHub } from './hub-metrics.ts';
 import type { Bus } from './ingest/bus.ts';
 import { createDirectBus } from './ingest/direct-bus.ts';
+import { startHoleWatch } from './ingest/hole-watch.ts';
 import { createIngest } from './ingest/ingest.ts';
 import { createIngestMetrics } from './ingest/ingest-metrics.ts';
 import { createKafkaBus } from './ingest/kafka-bus.ts';
@@ -127,7 +128,7 @@ async function startHub(
     now,
     stopping,
   };
-  await takeIn(context, keeper);
+  await takeIn(context, keeper, closing);
   const leases = roles.includes('api') ? await startLeases(context) : null;
   let leasesEnded: Promise<void> | undefined;
   const endLeases = () => {
@@ -172,10 +173,13 @@ function createBus(
 }
 
 /** Results from the bus into the database, where this replica has that role. */
-async function takeIn(context: HubContext, keeper: Keeper): Promise<void> {
+async function takeIn(context: HubContext, keeper: Keeper, closing: Closing): Promise<void> {
   const { config, db, registry, log, now, bus, metrics } = context;
   const { retentionDays, ingestMaxRows: maxRows, ingestMaxMs: maxMs, roles } = config;
   if (!roles.includes('ingest')) return;
+  const ingestMetrics = createIngestMetrics(metrics);
+  const holes = startHoleWatch({ db, log, metrics: ingestMetrics });
+  closing.add('holes', () => holes.stop());
   const ingest = createIngest({
     db,
     registry,
@@ -185,7 +189,7 @@ async function takeIn(context: HubContext, keeper: Keeper): Promise<void> {
     retentionDays,
     maxRows,
     maxMs,
-    metrics: createIngestMetrics(metrics),
+    metrics: ingestMetrics,
   });
   await bus.start(ingest.handle);
 }

@@ -9,6 +9,8 @@ export interface IngestMetrics {
   /** Batches that were there already, and those left to be sent again because their stream has too many holes. */
   skipped(why: 'repeated' | 'too_many_holes', count: number): void;
   retried(): void;
+  /** Streams with a hole that does not close, as of now. */
+  holes(count: number): void;
 }
 
 export function createIngestMetrics(registry: Registry = new Registry()): IngestMetrics {
@@ -43,6 +45,11 @@ export function createIngestMetrics(registry: Registry = new Registry()): Ingest
     help: 'When the newest transaction committed',
     registers,
   });
+  const holes = new Gauge({
+    name: 'parallax_ingest_stream_holes',
+    help: 'Streams of probes in which something is missing for ten minutes, though later batches came',
+    registers,
+  });
   return {
     stored(batchCount, rowCount, tookSeconds) {
       batches.inc(batchCount);
@@ -53,5 +60,6 @@ export function createIngestMetrics(registry: Registry = new Registry()): Ingest
     rejected: (reason, count) => rejects.inc({ reason }, count),
     skipped: (why, count) => skipped.inc({ why }, count),
     retried: () => retries.inc(),
+    holes: (count) => holes.set(count),
   };
 }
