@@ -59,6 +59,9 @@ function sqlOver(queryable: Queryable): Sql {
   };
 }
 
+/** The next statement on that connection fails, and says so. */
+const ignored = () => undefined;
+
 export function openDatabase(options: DatabaseOptions): Database {
   const { queryTimeoutMs = 30_000 } = options;
   const pool = new pg.Pool({
@@ -76,6 +79,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     ...sqlOver(pool as unknown as Queryable),
     async transaction(work) {
       const client = await pool.connect();
+      // The pool hears only idle ones: unheard, an error between two statements would end the process.
+      client.on('error', ignored);
       let failed: Error | undefined;
       try {
         await client.query('begin');
@@ -91,6 +96,7 @@ export function openDatabase(options: DatabaseOptions): Database {
         throw error;
       } finally {
         // A connection that could not roll back is broken: destroy it.
+        client.off('error', ignored);
         client.release(failed);
       }
     },
