@@ -178,9 +178,16 @@ export function createEndpointWriter(options: {
     return step.after;
   }
 
-  async function current(sql: Sql, id: number, rev: number | null): Promise<EndpointRow> {
+  /** Before anything of it is told: also that nothing would change shows all of it. */
+  async function current(
+    sql: Sql,
+    id: number,
+    rev: number | null,
+    { regions }: Writer,
+  ): Promise<EndpointRow> {
     const row = await findEndpoint(sql, id);
     if (!row) throw new Problem(404, 'endpoint.unknown', `there is no endpoint ${id}`);
+    requireRegionsOf(regions, row);
     if (rev === null || rev === row.rev) return row;
     throw new Problem(
       412,
@@ -212,13 +219,13 @@ export function createEndpointWriter(options: {
     async replace(id, rev, document, writer) {
       const read = readOne(document);
       return writing(async (sql, at) => {
-        const found = await current(sql, id, rev);
+        const found = await current(sql, id, rev, writer);
         return one(read, found, sql, at, found.source, writer);
       });
     },
     patch: (id, rev, patch, writer) =>
       writing(async (sql, at) => {
-        const found = await current(sql, id, rev);
+        const found = await current(sql, id, rev, writer);
         const before = trusted(found);
         if (!before) {
           throw new Problem(
@@ -231,7 +238,7 @@ export function createEndpointWriter(options: {
       }),
     remove: (id, rev, writer) =>
       writing(async (sql, at) => {
-        const step = removal(await current(sql, id, rev), at);
+        const step = removal(await current(sql, id, rev, writer), at);
         requireRegions(writer, step);
         await write(sql, [step], writer);
       }),
@@ -310,15 +317,17 @@ async function requireFreeName(sql: Sql, name: string): Promise<void> {
 
 /** A token for some regions touches only endpoints of those, before and after. Throws Problem 403. */
 function requireRegions({ regions }: Writer, { before, after }: Step): void {
+  for (const row of before ? [before, after] : [after]) requireRegionsOf(regions, row);
+}
+
+function requireRegionsOf(regions: Writer['regions'], { name, spec }: EndpointRow): void {
   if (!regions) return;
-  for (const { name, spec } of before ? [before, after] : [after]) {
-    const asked: readonly string[] = Array.isArray(spec?.regions) ? spec.regions : [];
-    const other = asked.find((region) => !regions.includes(region));
-    if (asked.length > 0 && other === undefined) continue;
-    const from = other === undefined ? 'every region' : `the region ${other}`;
-    const detail = `'${name}' is checked from ${from}, this token is for ${regions.join(', ')} only`;
-    throw new Problem(403, 'auth.region', detail);
-  }
+  const asked: readonly string[] = Array.isArray(spec?.regions) ? spec.regions : [];
+  const other = asked.find((region) => !regions.includes(region));
+  if (asked.length > 0 && other === undefined) return;
+  const from = other === undefined ? 'every region' : `the region ${other}`;
+  const detail = `'${name}' is checked from ${from}, this token is for ${regions.join(', ')} only`;
+  throw new Problem(403, 'auth.region', detail);
 }
 
 function sameContent(

@@ -18,7 +18,10 @@ export function findEndpointsBesides(
 ): Promise<EndpointRow[]> {
   return sql.many<EndpointRow>(
     `select ${endpointColumns} from endpoints
-     where deleted_at is null and source = $1::text and name <> all($2::text[]) order by name`,
+     where deleted_at is null and source = $1::text
+       -- not <> all(): PostgreSQL 14 would compare each with each
+       and not exists (select from unnest($2::text[]) as kept (name) where kept.name = endpoints.name)
+     order by name`,
     [source, textArray(names)],
   );
 }

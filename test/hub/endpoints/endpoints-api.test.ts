@@ -224,6 +224,17 @@ describe('who may', () => {
       forbidden,
     );
     expect(await scene.api('DELETE', `/${us.id}`, undefined, { operator })).toMatchObject(forbidden);
+    // What would change nothing shows nothing, and neither does what is no document or has another version.
+    for (const [change, match] of [
+      [{}, '*'],
+      [{ interval: 'x' }, '*'],
+      [{}, 7],
+    ] as const) {
+      expect(await scene.api('PATCH', `/${us.id}`, change, { operator, match })).toMatchObject(forbidden);
+    }
+    expect(await scene.api('PUT', `/${us.id}`, us.document, { operator, match: '*' })).toMatchObject(
+      forbidden,
+    );
     const list = {
       endpoints: [
         { ...eu, interval: '5s' },
