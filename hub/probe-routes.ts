@@ -26,6 +26,6 @@ export function probeRoutes(context: HubContext, leases: Leases, trust: TrustMet
   app.route('/', leaseRoutes({ prover, leases }));
   app.route('/', assignmentRoutes({ prover, leases }));
   app.route('/', kafkaTokenRoutes({ prover, keys, publicUrl, kafka, now }));
-  app.route('/', relayRoutes({ bus, prove: (request, body) => prover.prove(request, body) }));
+  app.route('/', relayRoutes({ bus, prove: prover.proveThenRead }));
   return app;
 }

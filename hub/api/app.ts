@@ -12,7 +12,7 @@ import { clientFinder } from './client-address.ts';
 import { sameOriginGuard } from './guard.ts';
 import { type Health, healthRoutes } from './health.ts';
 import { knownHosts } from './known-hosts.ts';
-import { limitBody } from './limit-body.ts';
+import { countBody, limitBody } from './limit-body.ts';
 import { metricsRoutes } from './metrics.ts';
 import { openApiDocument, openApiRoutes } from './openapi.ts';
 import { type ApiEnv, apiRouter, requireScope } from './operator.ts';
@@ -61,12 +61,16 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     return next();
   });
   app.use(async (context, next) => {
-    await limitBody(context);
+    limitBody(context);
     return next();
   });
   if (routes) app.route('/', routes.probes);
   app.use(authenticate(createTokenVerifier(db, keys, clockMs), sessions));
   app.use(sameOriginGuard(publicUrl));
+  app.use(async (context, next) => {
+    await countBody(context);
+    return next();
+  });
   app.route('/', sessionRoutes(db, keys, sessions));
   app.route('/', metricsRoutes(metrics));
   if (!routes) return app;

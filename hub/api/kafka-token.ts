@@ -9,7 +9,7 @@ import type { ApiEnv } from './operator.ts';
 import { readBody } from './read-body.ts';
 
 export interface KafkaTokenOptions {
-  readonly prover: Pick<Prover, 'prove'>;
+  readonly prover: Pick<Prover, 'proveThenRead'>;
   readonly keys: Pick<HubKeys, 'kafka'>;
   readonly publicUrl: string;
   readonly kafka: Pick<HubKafkaConfig, 'probes'> | null;
@@ -31,7 +31,7 @@ export function kafkaTokenRoutes(options: KafkaTokenOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.post(kafkaTokenPath, async (context) => {
     const request = context.req.raw;
-    const probe = await prover.prove(request, await readBody(request, 1024));
+    const { probe } = await prover.proveThenRead(request, () => readBody(request, 1024));
     if (kafka?.probes?.auth !== 'oauthbearer') {
       throw new Problem(
         404,

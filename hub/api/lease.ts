@@ -7,7 +7,7 @@ import { parseJson } from './parse-json.ts';
 import { readBody } from './read-body.ts';
 
 export interface LeaseRoutesOptions {
-  readonly prover: Pick<Prover, 'prove'>;
+  readonly prover: Pick<Prover, 'proveThenRead'>;
   readonly leases: { readonly desk: Pick<Leases['desk'], 'ask'> };
 }
 
@@ -18,8 +18,10 @@ export function leaseRoutes({ prover, leases }: LeaseRoutesOptions): Hono<ApiEnv
   const app = new Hono<ApiEnv>();
   app.post('/v1/lease', async (context) => {
     const request = context.req.raw;
-    const body = await readBody(request, maxBytes);
-    const probe = await prover.prove(request, body, { allowPending: true, allowRevoked: true });
+    const { probe, body } = await prover.proveThenRead(request, () => readBody(request, maxBytes), {
+      allowPending: true,
+      allowRevoked: true,
+    });
     const asked = parseJson(leaseRequestSchema, body);
     return context.json(await leases.desk.ask(probe, asked, request.signal), 200, {
       'cache-control': 'no-store',

@@ -34,6 +34,15 @@ export interface Prover {
    * nonce of this answer, `probe.unknown`) or 403 (`probe.pending`, `probe.revoked`).
    */
   prove(request: Request, body: Uint8Array, options?: ProveOptions): Promise<RegisteredProbe>;
+  /**
+   * The same before a byte of the body is read: `read` is called once it is known who asks, so that whoever proves
+   * nothing takes neither memory nor a place.
+   */
+  proveThenRead(
+    request: Request,
+    read: (probe: RegisteredProbe) => Promise<Uint8Array>,
+    options?: ProveOptions,
+  ): Promise<{ readonly probe: RegisteredProbe; readonly body: Uint8Array }>;
   /** That the request is signed by this very key: possession, before there is a probe. Throws Problem 401. */
   proveWithKey(request: Request, body: Uint8Array, key: ProbeKey): Promise<void>;
   /** The next nonce, for the header `Parallax-Nonce` of an answer. */
@@ -61,7 +70,7 @@ export function createProver({ keys, registry, publicUrl, now }: ProverOptions):
     }
   }
 
-  function compare(claims: ProofClaims, request: Request, body: Uint8Array): void {
+  function compare(claims: ProofClaims, request: Request): void {
     const { pathname, search } = new URL(request.url);
     const url = `${publicUrl}${pathname}${search}`;
     if (claims.htm !== request.method) {
@@ -73,10 +82,13 @@ export function createProver({ keys, registry, publicUrl, now }: ProverOptions):
     if (claims.htu !== url) {
       throw refused('proof.invalid', `the proof is for ${claims.htu.slice(0, 300)}, and this is ${url}`);
     }
-    if (claims.bh !== bodyHash(body)) throw refused('proof.invalid', 'the proof is for another body');
     if (!nonces.nonceHolds(claims.nonce, now() / 1000)) {
       throw refused('proof.nonce', `sign again with the nonce in ${nonceHeader}`);
     }
+  }
+
+  function compareBody(claims: ProofClaims, body: Uint8Array): void {
+    if (claims.bh !== bodyHash(body)) throw refused('proof.invalid', 'the proof is for another body');
   }
 
   /** Another replica may have let it in a moment ago. */
@@ -103,25 +115,40 @@ export function createProver({ keys, registry, publicUrl, now }: ProverOptions):
     return lookups.count <= maxLookups;
   }
 
+  /** Looked up again each time: what was revoked while we verified, or read, is revoked. */
+  function allowed(
+    kid: string,
+    { allowPending = false, allowRevoked = false }: ProveOptions,
+  ): RegisteredProbe {
+    const probe = registry.probeByKid(kid);
+    if (!probe) throw unknownProbe();
+    if (probe.status === 'pending' && !allowPending) {
+      throw new Problem(403, 'probe.pending', 'this probe waits for an operator: parallax probes approve');
+    }
+    if (probe.status === 'revoked' && !allowRevoked) {
+      throw new Problem(403, 'probe.revoked', 'this probe was revoked');
+    }
+    return probe;
+  }
+
+  const proveThenRead: Prover['proveThenRead'] = async (request, read, options = {}) => {
+    const { kid, claims } = await openKnown(request);
+    compare(claims, request);
+    const body = await read(allowed(kid, options));
+    compareBody(claims, body);
+    return { probe: allowed(kid, options), body };
+  };
+
   return {
-    async prove(request, body, { allowPending = false, allowRevoked = false } = {}) {
-      const { kid, claims } = await openKnown(request);
-      compare(claims, request, body);
-      // Looked up again: what was revoked while we verified is revoked.
-      const probe = registry.probeByKid(kid);
-      if (!probe) throw unknownProbe();
-      if (probe.status === 'pending' && !allowPending) {
-        throw new Problem(403, 'probe.pending', 'this probe waits for an operator: parallax probes approve');
-      }
-      if (probe.status === 'revoked' && !allowRevoked) {
-        throw new Problem(403, 'probe.revoked', 'this probe was revoked');
-      }
-      return probe;
+    proveThenRead,
+    async prove(request, body, options) {
+      return (await proveThenRead(request, async () => body, options)).probe;
     },
     async proveWithKey(request, body, { x }) {
       const own = ed25519Thumbprint(x);
       const { claims } = await open(request, (kid) => (kid === own ? ed25519PublicKey(x) : undefined));
-      compare(claims, request, body);
+      compare(claims, request);
+      compareBody(claims, body);
     },
     issueNonce: () => nonces.issueNonce(now() / 1000),
   };

@@ -159,6 +159,37 @@ describe('what one request may be', () => {
     expect(statusOf((await sendRaw(hub.port, [head], { withinMs: 1000 })).text)).toBe(413);
   });
 
+  test('who is nobody has at most 64 KiB of a body in memory, and none before a proof', async () => {
+    for (const [path, most, refusal] of [
+      ['/api/v1/endpoints/apply', 70_000, [413, 'request.too_large']],
+      ['/v1/results', 0, [401, 'proof.missing']],
+      ['/v1/lease', 0, [401, 'proof.missing']],
+    ] as const) {
+      let pulled = 0;
+      const body = new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            // Only what is asked for is sent: an answer that needs no more ends it.
+            if (pulled >= Math.max(most, 1)) return;
+            pulled += 4096;
+            controller.enqueue(new Uint8Array(4096));
+          },
+        },
+        { highWaterMark: 0 },
+      );
+      const init = { method: 'POST', body, duplex: 'half', signal: AbortSignal.timeout(5000) };
+      expect(await codeOf(await hub.ask(path, init as RequestInit))).toEqual(refusal);
+    }
+  });
+
+  test('strangers who drip their bodies take no place from a probe', async () => {
+    const head = `POST /v1/results HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n`;
+    const sent = await Promise.all(
+      Array.from({ length: 80 }, () => sendRaw(hub.port, [head, 'x', 'x'], { everyMs: 100, withinMs: 600 })),
+    );
+    expect(new Set(sent.map(({ text }) => statusOf(text)))).toEqual(new Set([401]));
+  });
+
   test('a small body without a length is read as any other', async () => {
     const token = await hub.token(['admin']);
     const body = new Blob([JSON.stringify({ name: 'chunked', scopes: ['read'] })]).stream();

@@ -28,7 +28,7 @@ interface Scene {
 }
 
 async function scene(
-  options: { maxInFlight?: number; prove?: (body: Uint8Array) => Promise<void> } = {},
+  options: { maxInFlight?: number; maxOfProbe?: number; prove?: (body: Uint8Array) => Promise<void> } = {},
 ): Promise<Scene> {
   const arrived: SealedBatch[] = [];
   const bus = createDirectBus({ log: quiet });
@@ -37,11 +37,13 @@ async function scene(
   });
   const app = relayRoutes({
     bus,
-    async prove(_, body) {
+    async prove(_, read) {
+      const body = await read(probe);
       await options.prove?.(body);
-      return probe;
+      return { probe, body };
     },
     ...(options.maxInFlight !== undefined && { maxInFlight: options.maxInFlight }),
+    ...(options.maxOfProbe !== undefined && { maxOfProbe: options.maxOfProbe }),
   });
   app.onError((error) => {
     if (!(error instanceof Problem)) throw error;
@@ -131,6 +133,16 @@ describe('the relay', () => {
     const third = await post();
     expect(third.headers.get('retry-after')).toBe('2');
     expect(await codeOf(third)).toEqual([503, 'bus.unavailable']);
+    open();
+    expect((await Promise.all(first)).map((response) => response.status)).toEqual([204, 204]);
+    expect((await post()).status).toBe(204);
+  });
+
+  test('serves so many of one probe at once, that it keep no other out', async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const { post } = await scene({ maxInFlight: 10, maxOfProbe: 2, prove: () => gate });
+    const first = [post(), post()];
+    expect(await codeOf(await post())).toEqual([503, 'bus.unavailable']);
     open();
     expect((await Promise.all(first)).map((response) => response.status)).toEqual([204, 204]);
     expect((await post()).status).toBe(204);

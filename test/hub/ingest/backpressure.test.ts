@@ -82,7 +82,7 @@ function nextBatch(): SealedBatch {
 }
 
 function relay() {
-  const app = relayRoutes({ bus, prove: async () => probe });
+  const app = relayRoutes({ bus, prove: async (_, read) => ({ probe, body: await read(probe) }) });
   app.onError((error) => {
     if (!(error instanceof Problem)) throw error;
     return new Response(error.message, { status: error.status, headers: error.headers });

@@ -38,7 +38,7 @@ export async function hubScene(scene: Scene, probe: TestProbe, bus: Bus): Promis
       (context.env as { incoming: { destroy(): void } }).incoming.destroy();
     }
   });
-  app.route('/', relayRoutes({ bus, prove: async () => probe }));
+  app.route('/', relayRoutes({ bus, prove: async (_, read) => ({ probe, body: await read(probe) }) }));
   app.onError((error, context) => {
     if (!(error instanceof Problem)) throw error;
     return context.json({ code: error.code, detail: error.message }, error.status as 503, error.headers);
