@@ -95,16 +95,17 @@ export function table(
   );
   const line = (cells: readonly string[], row: number) => {
     let left = terminal.columns ?? Number.POSITIVE_INFINITY;
-    return head
-      .map((_, column) => {
-        const last = column === head.length - 1;
-        const cell = last ? (cells[column] ?? '') : (cells[column] ?? '').padEnd(widths[column] ?? 0);
-        const cut = cell.length > left ? `${cell.slice(0, Math.max(0, left - 1))}…` : cell;
-        left = Math.max(0, left - cell.length - 2);
-        return row < 0 ? paint(terminal, 'bold', cut) : style(cut, column, row);
-      })
-      .join('  ')
-      .trimEnd();
+    const shown: string[] = [];
+    for (const column of head.keys()) {
+      // Not even a mark of what is cut would fit.
+      if (left < 1) break;
+      const last = column === head.length - 1;
+      const cell = last ? (cells[column] ?? '') : (cells[column] ?? '').padEnd(widths[column] ?? 0);
+      const cut = cell.length > left ? `${cell.slice(0, left - 1)}…` : cell;
+      left -= cell.length + 2;
+      shown.push(row < 0 ? paint(terminal, 'bold', cut) : style(cut, column, row));
+    }
+    return shown.join('  ').trimEnd();
   };
   return `${[line(head, -1), ...safe.map((row, index) => line(row, index))].join('\n')}\n`;
 }

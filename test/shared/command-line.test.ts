@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { runCommandLine } from '../../shared/command-line.ts';
+import { runCommandLine, table } from '../../shared/command-line.ts';
 
 const terminal = { out: () => undefined, err: () => undefined, columns: null, colour: false };
 
@@ -33,5 +33,26 @@ describe('flags written as a manual page has them', () => {
     [['--json', 'more'], 2],
   ])('%j', async (argv, expected) => {
     expect(await optionsOf(argv)).toEqual(expected);
+  });
+});
+
+describe('tables', () => {
+  const head = ['ID', 'NAME', 'REGION', 'STATUS', 'VERSION'];
+  const rows = [
+    ['4', 'local-ap-south', 'ap-south', 'active', '0.1.0'],
+    ['17', 'lab', 'lab', 'pending', ''],
+  ];
+
+  test.each([1, 2, 5, 20, 21, 22, 30, 38, 39, 45, 80])('fit %i columns', (columns) => {
+    const lines = table({ ...terminal, columns }, head, rows)
+      .trimEnd()
+      .split('\n');
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+  });
+
+  test('say where something was cut, and cut nothing where it goes to a file', () => {
+    expect(table({ ...terminal, columns: 25 }, head, rows).split('\n')[1]).toBe('4   local-ap-south  ap-s…');
+    expect(table(terminal, head, rows).split('\n')[1]).toBe('4   local-ap-south  ap-south  active   0.1.0');
   });
 });
