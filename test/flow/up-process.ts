@@ -31,8 +31,13 @@ export function startUp(
   data: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  by: 'node' | 'npm' = 'node',
 ): UpProcess {
-  const child = spawn(process.execPath, ['--enable-source-maps', frontDoor, 'up', '--data', data, ...args], {
+  const [file, ...before] =
+    by === 'npm'
+      ? (['npm', 'start', '--silent', '--'] as const)
+      : ([process.execPath, '--enable-source-maps', frontDoor, 'up'] as const);
+  const child = spawn(file, [...before, '--data', data, ...args], {
     cwd: root,
     env: { ...process.env, DATABASE_URL: '', KAFKA_BROKERS: '', NO_COLOR: '1', ...env },
     detached: true,
