@@ -20,7 +20,8 @@ export async function makeCluster(
   options: { readonly sync: boolean; readonly signal: AbortSignal },
 ): Promise<string> {
   const version = await readFile(join(place.data, 'PG_VERSION'), 'utf8').catch(() => null);
-  if (version === null) {
+  // Empty is what a power cut may leave of a file.
+  if (version === null || version.trim() === '') {
     await refuseForeignFiles(place);
     return initialize(place, binaries, account, options);
   }
@@ -42,7 +43,7 @@ async function refuseForeignFiles(place: Place): Promise<void> {
   if (files.length === 0) return;
   throw new EmbeddedPostgresError(
     'corrupted',
-    `${place.data} is not a whole PostgreSQL data folder (PG_VERSION is missing): restore it from a backup, or move it away to begin with an empty database`,
+    `${place.data} is not a whole PostgreSQL data folder (PG_VERSION is missing or empty): restore it from a backup, or move it away to begin with an empty database`,
   );
 }
 

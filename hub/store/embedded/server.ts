@@ -120,7 +120,7 @@ export async function whyExited(place: Place, logFile: string, fromByte: number)
     return { passing: false, error: new EmbeddedPostgresError('disk_full', diskFullMessage(place.base)) };
   }
   const last = said ?? text.trim().split('\n').at(-1) ?? 'it said nothing';
-  const broken = /PANIC|invalid|could not (open|read|find)|checkpoint|corrupt/i.test(text);
+  const broken = /PANIC|invalid|could not (open|read|find|access)|checkpoint|corrupt/i.test(text);
   return {
     passing: /Address already in use|pre-existing shared memory block|could not create any TCP/.test(text),
     error: broken

@@ -189,9 +189,12 @@ describe('what it cannot run ends in one line that says what to do', () => {
     expect(error.message).toMatch(/made by PostgreSQL 16, this is 18: .*dump it, or move the folder away/);
   });
 
-  test('a folder that lost its version file, which is not overwritten', async () => {
+  test.each([
+    ['lost its', rm],
+    ['has an empty', (file: string) => truncate(file, 0)],
+  ])('a folder that %s version file, which is not overwritten', async (_, damage) => {
     await (await start()).stop();
-    await rm(join(dataDir(), 'data', 'PG_VERSION'));
+    await damage(join(dataDir(), 'data', 'PG_VERSION'));
     const error = await problem();
     expect(error.code).toBe('corrupted');
     expect(error.message).toMatch(/PG_VERSION is missing.*backup/);
