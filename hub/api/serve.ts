@@ -6,7 +6,7 @@ import type { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { HubConfig } from '../config.ts';
 import { Problem } from '../problem.ts';
-import { listenText } from '../up/listen.ts';
+import { whyNotListening } from '../up/listen.ts';
 import { type CertificateWatch, readCertificate, watchCertificate } from './certificate.ts';
 import type { ApiEnv } from './operator.ts';
 import { problemDocument, problemOf, problemResponse, problemType } from './problem-answers.ts';
@@ -100,27 +100,13 @@ export async function serve(options: ServeOptions): Promise<Serving> {
 function listenOn(server: Server | HttpsServer, { host, port }: HubConfig['listen']): Promise<void> {
   return new Promise((done, failed) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
-      failed(new Error(whyNot(error, { host, port }), { cause: error })),
+      failed(new Error(whyNotListening(error, { host, port }), { cause: error })),
     );
     server.listen({ host, port, backlog: 4096 }, () => {
       server.removeAllListeners('error');
       done();
     });
   });
-}
-
-function whyNot(error: NodeJS.ErrnoException, at: HubConfig['listen']): string {
-  const where = listenText(at);
-  if (error.code === 'EADDRINUSE') {
-    const other = listenText({ ...at, port: at.port + 1 });
-    return `port ${at.port} on ${at.host} is in use: stop what listens there, or choose another with --listen ${other}`;
-  }
-  if (error.code === 'EACCES')
-    return `may not listen on ${where}: take a port above 1023, or give this user the right to`;
-  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') {
-    return `--listen ${where}: this machine has no such address`;
-  }
-  return `cannot listen on ${where}: ${error.message}`;
 }
 
 function closeWithin(server: Server | HttpsServer, graceMs: number): Promise<void> {

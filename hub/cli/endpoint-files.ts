@@ -20,7 +20,7 @@ const maxShown = 50;
  */
 export async function readEndpointFiles(
   files: readonly string[],
-  { cwd, env, signal }: CliContext,
+  { cwd, env, signal }: Pick<CliContext, 'cwd' | 'env' | 'signal'>,
 ): Promise<FileEndpoint[]> {
   if (files.filter((file) => file === '-').length > 1)
     throw new UsageError('standard input (-) can be read once');
@@ -49,6 +49,7 @@ async function readText(file: string, cwd: string, signal: AbortSignal): Promise
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') throw new Failed(`${file}: there is no such file`, { cause: error });
+    if (code === 'EISDIR') throw new Failed(`${file}: is a folder, not an endpoint file`, { cause: error });
     if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
       throw new Failed(`${file}: is not UTF-8`, { cause: error });
     throw new Failed(`${shownName(file)}: ${message}`, { cause: error });

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { supervise } from '../process/supervise.ts';
 import { startEmbeddedPostgres } from '../store/embedded/start.ts';
+import { whereOf } from '../store/reach-database.ts';
 import { startChild } from './child.ts';
 import { listenText, untilReady } from './listen.ts';
 import type { Network } from './network.ts';
@@ -36,6 +37,9 @@ export async function startDatabase({ home, env, say, signal, components }: Netw
 
 /** The hub would wait for it a minute, as it should where machines start together; here a person waits. */
 async function requireDatabase(url: string): Promise<void> {
+  if (!/^postgres(ql)?:\/\//.test(url)) {
+    throw new Error('DATABASE_URL: is not an address like postgresql://user:password@host:5432/parallax');
+  }
   try {
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
     client.on('error', () => undefined);
@@ -43,8 +47,12 @@ async function requireDatabase(url: string): Promise<void> {
     await client.end();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      message === 'Connection terminated unexpectedly'
+        ? `what answers at ${whereOf(url)} hung up: it is not PostgreSQL, or lets nobody in`
+        : message || code;
     throw new Error(
-      `DATABASE_URL: ${message || code}: set it right, or unset it for the PostgreSQL that comes with Parallax`,
+      `DATABASE_URL: ${why}: set it right, or unset it for the PostgreSQL that comes with Parallax`,
       { cause: error },
     );
   }

@@ -66,7 +66,12 @@ async function keepSecret(file: string): Promise<string> {
 
 function homeProblem(error: unknown, folder: string): Error {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EEXIST') {
+  if (code === 'EEXIST' || code === 'ENOTDIR') {
+    return new Error(`${folder} cannot be a folder, because a file is there: choose another --data`, {
+      cause: error,
+    });
+  }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOENT') {
     return new Error(
       `cannot write to ${folder} (${code}): give this user the right to, or choose another --data`,
       {

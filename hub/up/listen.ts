@@ -30,21 +30,32 @@ export async function requirePort(listen: Listen, waitMs: number): Promise<void>
   for (;;) {
     const problem = await tryListen(listen);
     if (problem === null) return;
-    if (problem !== 'EADDRINUSE') throw new Error(`cannot listen on ${listenText(listen)}: ${problem}`);
-    if (performance.now() > until) {
-      const other = listenText({ host: listen.host, port: listen.port + 1 });
-      throw new Error(
-        `port ${listen.port} on ${listen.host} is in use: stop what listens there, or choose another with --listen ${other}`,
-      );
+    if (problem.code !== 'EADDRINUSE' || performance.now() > until) {
+      throw new Error(whyNotListening(problem, listen), { cause: problem });
     }
     await sleep(200);
   }
 }
 
-function tryListen({ host, port }: Listen): Promise<string | null> {
+/** One line that says what to do. */
+export function whyNotListening(error: NodeJS.ErrnoException, at: Listen): string {
+  const where = listenText(at);
+  if (error.code === 'EADDRINUSE') {
+    const other = listenText({ ...at, port: at.port < 65_535 ? at.port + 1 : at.port - 1 });
+    return `port ${at.port} on ${at.host} is in use: stop what listens there, or choose another with --listen ${other}`;
+  }
+  if (error.code === 'EACCES')
+    return `may not listen on ${where}: take a port above 1023, or give this user the right to`;
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') {
+    return `--listen ${where}: this machine has no such address`;
+  }
+  return `cannot listen on ${where}: ${error.message}`;
+}
+
+function tryListen({ host, port }: Listen): Promise<NodeJS.ErrnoException | null> {
   return new Promise((done) => {
     const server = createServer();
-    server.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+    server.once('error', (error: NodeJS.ErrnoException) => done(error));
     server.listen(port, host, () => server.close(() => done(null)));
   });
 }

@@ -16,13 +16,23 @@ export async function startProbes(network: Network, operator: Operator, demo: De
   const { home, allowNetwork, say, components } = network;
   const demoPorts = demo ? [`127.0.0.1/32:${demo.httpPort}`, `127.0.0.1/32:${demo.httpsPort}`] : [];
   const allow = [...demoPorts, ...allowNetwork].flatMap((each) => ['--allow-network', each]);
-  await Promise.all(
-    localRegions.map(async (region) => {
-      const probe = await startProbe(network, operator, region, allow);
-      components.push(probe);
-      say(`probe ${region}`, `ready (process ${probe.pid()}), data in ${home.probe(region)}`);
-    }),
-  );
+  // Where one cannot start, the others are not left half-way.
+  const failing = new AbortController();
+  const starting = localRegions.map(async (region) => {
+    const signal = AbortSignal.any([network.signal, failing.signal]);
+    const probe = await startProbe({ ...network, signal }, operator, region, allow).catch(
+      (error: unknown) => {
+        failing.abort();
+        throw error;
+      },
+    );
+    components.push(probe);
+    say(`probe ${region}`, `ready (process ${probe.pid()}), data in ${home.probe(region)}`);
+  });
+  await Promise.all(starting).catch(async (error: unknown) => {
+    await Promise.allSettled(starting);
+    throw error;
+  });
 }
 
 async function startProbe(

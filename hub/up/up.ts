@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { readEndpointFiles } from '../cli/endpoint-files.ts';
 import { freePort } from '../process/port.ts';
 import type { Supervised } from '../process/supervise.ts';
 import { startDatabase, startHub } from './core.ts';
@@ -26,7 +27,7 @@ const stopMs = { probe: 4000, demo: 500, hub: 3000, postgres: 2500 } as const;
 
 /** Everything on this machine, each part a process of its own, until `signal`; then all is stopped, the database last. */
 export async function up(options: UpOptions, say: Say, signal: AbortSignal): Promise<void> {
-  if (options.endpoints !== null) await requireFile(options.endpoints);
+  const example = options.endpoints === null ? 'demo-healthy' : await firstName(options, signal);
   const home = await openHome(resolve(options.data));
   const components: Supervised[] = [];
   try {
@@ -43,7 +44,7 @@ export async function up(options: UpOptions, say: Say, signal: AbortSignal): Pro
     );
     const demo = await startEndpoints(network, operator);
     await startProbes(network, operator, demo);
-    greet(network, operator.signInLink);
+    greet(network, operator.signInLink, example);
     await aborted(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -55,12 +56,20 @@ export async function up(options: UpOptions, say: Say, signal: AbortSignal): Pro
   say('stopped', `the data stays in ${home.folder}`);
 }
 
-function greet({ home, origin, endpoints, say }: Network, signInLink: string): void {
+function greet({ home, origin, say }: Network, signInLink: string, example: string): void {
   say('', '');
   say('dashboard', origin);
   say('sign in', `${signInLink}   (works once, for 15 minutes)`);
-  say('results', `npx parallax results ${endpoints === null ? 'demo-healthy' : 'NAME'}`);
+  say('results', `npx parallax results ${example}`);
   say('', `seen from ${localRegions.join(', ')}; Ctrl-C stops everything, the data stays in ${home.folder}`);
+}
+
+/** Reads the file before anything is started: what is wrong with it is told at once. */
+async function firstName({ endpoints, env }: UpOptions, signal: AbortSignal): Promise<string> {
+  if (endpoints === null) return 'NAME';
+  await requireFile(endpoints);
+  const [first] = await readEndpointFiles([resolve(endpoints)], { cwd: process.cwd(), env, signal });
+  return first?.endpoint.name ?? 'NAME';
 }
 
 async function requireFile(file: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -146,6 +146,10 @@ describe('parallax up', () => {
     const taken = start(data, ['--listen', `127.0.0.1:${port}`]);
     await taken.says(/dashboard\s+http/);
     const other = await newFolder();
+    await writeFile(
+      join(other, 'bad.yaml'),
+      'endpoints:\n  - {name: a, url: "https://a.example/", intervall: 5s}\n',
+    );
     const cases: [args: string[], env: Record<string, string>, code: number, line: RegExp][] = [
       [['--data', data, '--listen', `127.0.0.1:${port + 1}`], {}, 1, /already runs here \(process \d+\)/],
       [
@@ -169,6 +173,22 @@ describe('parallax up', () => {
         1,
         /DATABASE_URL: connect ECONNREFUSED/,
       ],
+      [
+        ['--data', other, '--listen', '127.0.0.1:0'],
+        { DATABASE_URL: `postgresql://x@127.0.0.1:${port}/x` },
+        1,
+        /DATABASE_URL: what answers at 127.0.0.1:\d+ hung up: it is not PostgreSQL/,
+      ],
+      [
+        ['--data', other, '--listen', '127.0.0.1:0'],
+        { DATABASE_URL: 'mysql://x' },
+        1,
+        /DATABASE_URL: is not an address like postgresql/,
+      ],
+      [['--data', join(other, 'bad.yaml')], {}, 1, /bad.yaml cannot be a folder, because a file is there/],
+      [['--data', other, '--listen', '203.0.113.1:7070'], {}, 1, /this machine has no such address/],
+      [['--data', other, '--endpoints', join(other, 'bad.yaml')], {}, 1, /bad.yaml:2:\d+: .*intervall/],
+      [['--data', other, '--endpoints', other], {}, 1, /is a folder, not an endpoint file/],
     ];
     for (const [args, env, code, line] of cases) {
       const answer = await cli(['up', ...args], { DATABASE_URL: '', KAFKA_BROKERS: '', ...env });
@@ -180,9 +200,23 @@ describe('parallax up', () => {
       expect(said.at(-1)).toMatch(line);
       expect(said.filter((each) => each.startsWith('parallax: '))).toHaveLength(1);
       expect(answer.stderr).not.toMatch(/\n\s+at /);
+      // Nothing was begun for an answer that could be given at once.
+      expect(answer.stdout).not.toMatch(/ready/);
     }
     await taken.ctrlC();
   }, 240_000);
+});
+
+describe('npm start', () => {
+  test('ends whole where only npm is told to', async () => {
+    const data = await newFolder();
+    const up = startUp(data, ['--listen', `127.0.0.1:${await freePort()}`], {}, 'npm');
+    running.push(up);
+    await up.says(/dashboard\s+http/);
+    const pids = parts.filter((part) => part !== 'demo').map((part) => up.pidOf(part));
+    up.child.kill('SIGTERM');
+    await until(() => pids.filter(lives).length === 0, 15_000);
+  });
 });
 
 const kafka = await kafkaForTests();
