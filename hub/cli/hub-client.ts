@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Failed } from '../../shared/command-line.ts';
+import { Failed, UsageError } from '../../shared/command-line.ts';
 
 /** The operator API as the CLI speaks it. Throws Failed with what the hub said. */
 export interface HubClient {
@@ -44,18 +44,14 @@ export interface OperatorFile {
 }
 export const operatorFile = 'operator.json';
 
+type Env = Readonly<Record<string, string | undefined>>;
+
 const requestTimeoutMs = 30_000;
 
 /** PARALLAX_HUB and PARALLAX_TOKEN, else what `parallax up` left in `.parallax/` of this folder. */
-export async function connectHub(
-  env: Readonly<Record<string, string | undefined>>,
-  cwd: string,
-  signal: AbortSignal,
-): Promise<HubClient> {
-  const given = env.PARALLAX_HUB && env.PARALLAX_TOKEN;
-  const { hub, token } = given
-    ? { hub: env.PARALLAX_HUB ?? '', token: env.PARALLAX_TOKEN ?? '' }
-    : await readOperator(join(env.PARALLAX_DATA ?? join(cwd, '.parallax'), operatorFile));
+export async function connectHub(env: Env, cwd: string, signal: AbortSignal): Promise<HubClient> {
+  const { hub, token } =
+    given(env) ?? (await readOperator(join(env.PARALLAX_DATA || join(cwd, '.parallax'), operatorFile)));
   const origin = hub.replace(/\/+$/, '');
   const call = async <T>(
     method: string,
@@ -91,6 +87,17 @@ export async function connectHub(
   };
 }
 
+/** One of the two alone would be half of another hub's: it must not lead to the one beside us. */
+function given({ PARALLAX_HUB: hub, PARALLAX_TOKEN: token }: Env): OperatorFile | null {
+  if (hub && token) return { hub, token };
+  if (!hub && !token) return null;
+  throw new UsageError(
+    hub
+      ? 'PARALLAX_HUB is set and PARALLAX_TOKEN is not: give an API token of that hub (parallax tokens create)'
+      : 'PARALLAX_TOKEN is set and PARALLAX_HUB is not: say which hub the token is of',
+  );
+}
+
 async function readOperator(file: string): Promise<OperatorFile> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw new Failed(`${file}: ${error.message}`);
@@ -99,7 +106,9 @@ async function readOperator(file: string): Promise<OperatorFile> {
     );
   });
   try {
-    return JSON.parse(text) as OperatorFile;
+    const { hub, token } = JSON.parse(text) as OperatorFile;
+    if (typeof hub !== 'string' || typeof token !== 'string') throw new Error('not what up wrote');
+    return { hub, token };
   } catch {
     throw new Failed(`${file} is damaged: start \`npm start\` again, it writes it anew`);
   }
@@ -115,7 +124,9 @@ function refusal(status: number, text: string, origin: string): HubRefusal {
   try {
     const { detail, code, errors } = JSON.parse(text) as Partial<HubRefusal>;
     if (!detail) throw new Error('not a problem document');
-    const lines = (errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`);
+    // A single fault is told by the detail already.
+    const told = (errors ?? []).filter(({ message }) => message !== detail);
+    const lines = told.map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`);
     const words = `${detail}${code ? ` (${code})` : ''}${lines.join('')}`;
     return new HubRefusal(words, { status, detail, code: code ?? null, errors: errors ?? [] });
   } catch {

@@ -82,8 +82,13 @@ const colours: Readonly<Record<string, 'green' | 'yellow' | 'dim'>> = {
 };
 
 function row(probe: Probe, now: number): string[] {
-  const { leaseExpiresAt, spoolBytes, noiseUs, dropped } = probe;
-  const leaseLeft = leaseExpiresAt === null ? '' : Date.parse(leaseExpiresAt) > now ? 'held' : 'ended';
+  const { leaseExpiresAt, status, spoolBytes, noiseUs, dropped } = probe;
+  const leaseLeft =
+    leaseExpiresAt === null || status === 'revoked'
+      ? ''
+      : Date.parse(leaseExpiresAt) > now
+        ? 'held'
+        : 'ended';
   return [
     String(probe.id),
     probe.name,

@@ -51,7 +51,10 @@ Examples:
   parallax results shop --limit 10000 --json | jq .timings.total`,
     )
     .action(async (endpoint: string, { region, limit, follow, json }: ResultsFlags) => {
-      if (!/^(0|[1-9]\d{0,6})$/.test(limit)) throw new UsageError(`--limit ${limit}: a whole number`);
+      if (!/^(0|[1-9]\d{0,6})$/.test(limit))
+        throw new UsageError(`--limit ${limit}: write a whole number, like 20`);
+      if (limit === '0' && !follow)
+        throw new UsageError('--limit 0 shows nothing: it goes with --follow, for what is new');
       const hub = await connectHub(env, cwd, signal);
       const query = { endpoint, region };
       const show = shower(terminal, json ?? false);

@@ -44,7 +44,7 @@ function createCommand({ terminal, env, cwd, signal }: CliContext): Command {
   return new Command('create')
     .description('make a token and print it')
     .argument('<name>', 'for people and the audit log')
-    .requiredOption('--scope SCOPE', 'admin, write or read (repeatable)', gather)
+    .requiredOption('--scope SCOPE', 'admin, write or read (repeatable)', gatherScope)
     .option('--region R', 'the only region it may see (repeatable); all unless given', gather)
     .option('--ttl T', 'how long it is good, such as 90d; for ever unless given')
     .option('--json', 'print one JSON object with the token and what it may do')
@@ -98,6 +98,12 @@ function revokeCommand({ terminal, env, cwd, signal }: CliContext): Command {
       await (await connectHub(env, cwd, signal)).send('DELETE', `/api/v1/tokens/${id}`);
       terminal.out(`revoked ${id}\n`);
     });
+}
+
+function gatherScope(value: string, before?: readonly string[]): readonly string[] {
+  if (!['admin', 'write', 'read'].includes(value))
+    throw new UsageError(`--scope ${value}: one of admin, write or read`);
+  return gather(value, before);
 }
 
 function gather(value: string, before: readonly string[] = []): readonly string[] {

@@ -53,7 +53,7 @@ export function signIn(): void {
       showRefusal(
         'This link does not sign in',
         await problemOf(answer),
-        'A link works once, for 15 minutes. Make a new one with `parallax sign-in`.',
+        'A link works once, for 15 minutes.',
       );
     } catch (error) {
       showRefusal('The hub cannot be reached', String(error instanceof Error ? error.message : error));

@@ -60,7 +60,9 @@ describe('parallax results', () => {
       'parallax: there is no endpoint nothing (endpoint.unknown)\n',
     ]);
     expect((await runCli(['results'], env)).code).toBe(2);
-    expect((await runCli(['results', 'shop', '--limit', '-1'], env)).code).toBe(2);
+    for (const limit of ['-1', 'abc', '0']) {
+      expect((await runCli(['results', 'shop', '--limit', limit], env)).code).toBe(2);
+    }
   });
 
   test('newest first, in a table that fits, hostile words made harmless', async () => {
@@ -130,6 +132,23 @@ describe('parallax results', () => {
     expect([code, err.split('\n').length]).toEqual([1, 2]);
     expect(err).toMatch(/cannot reach the hub at http:\/\/127\.0\.0\.1:1/);
   });
+
+  test('half of an address never leads to the hub beside it; a damaged file is named', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'parallax-operator-'));
+    const beside = { PARALLAX_DATA: folder };
+    const { PARALLAX_HUB: origin = '', PARALLAX_TOKEN: token = '' } = env;
+    await writeFile(join(folder, 'operator.json'), JSON.stringify({ hub: origin, token }));
+    expect((await runCli(['results', 'shop', '--limit', '1'], beside)).code).toBe(0);
+    const half = await runCli(['results', 'shop'], { ...beside, PARALLAX_HUB: 'https://other.example' });
+    expect([half.code, half.err]).toEqual([2, expect.stringContaining('PARALLAX_TOKEN is not')]);
+    expect((await runCli(['results', 'shop'], { ...beside, PARALLAX_TOKEN: 'plx_x' })).code).toBe(2);
+    for (const damaged of ['', '{}', '{"a":1}', 'null']) {
+      await writeFile(join(folder, 'operator.json'), damaged);
+      const { code, err } = await runCli(['results', 'shop'], beside);
+      expect([code, err]).toEqual([1, expect.stringMatching(/operator\.json is damaged/)]);
+    }
+    await rm(folder, { recursive: true });
+  });
 });
 
 describe('parallax migrate', () => {
@@ -189,7 +208,7 @@ describe('parallax tokens and audit', () => {
       'parallax: there is no token 999999 (token.unknown)\n',
     );
     const bad = await runCli(['tokens', 'create', 'x', '--scope', 'root'], env);
-    expect([bad.code, bad.err]).toEqual([1, expect.stringContaining('scopes.0')]);
+    expect([bad.code, bad.err]).toEqual([2, 'parallax: --scope root: one of admin, write or read\n']);
     expect((await runCli(['tokens', 'create', 'x'], env)).code).toBe(2);
     const audit = await runCli(['audit', '--limit', '1000'], env);
     expect(audit.out).toMatch(/token:test +token\.revoke +token:wall +127\.0\.0\.1/);

@@ -116,6 +116,12 @@ describe('parallax probes', () => {
     expect(await list()).toMatch(/ active /);
     const revoked = await parallax(`probes revoke ${probeId} --json`);
     expect(JSON.parse(revoked.out)).toMatchObject({ id: probeId, status: 'revoked' });
+    // Whatever its last lease says: it holds no more.
+    await hub.db.run(
+      `insert into probe_presence values ($1, now(), 1, now() + $2::interval, '', 1, 0, 0, 0, '', '')`,
+      [probeId, '1 hour'],
+    );
+    expect(await list()).not.toMatch(/ held /);
     const back = await parallax(`probes approve ${probeId}`);
     expect([back.code, back.err]).toEqual([
       1,
