@@ -61,7 +61,16 @@ async function enrollAnew({ config, folder, ca, log, signal }: JoinOptions): Pro
   try {
     log.info({ hub, region: claims.region }, 'enrolling');
     const request = { key: jwk, name: config.name, version, runtime: runtime() };
-    const { answer, keySet, document } = await enroll({ link, token, claims, request, log, signal });
+    const dialled = config.hub ?? hub;
+    const { answer, keySet, document } = await enroll({
+      link,
+      dialled,
+      token,
+      claims,
+      request,
+      log,
+      signal,
+    });
     await openCache(folder).writeKeySet({ root: keySet.root, version: keySet.version, document });
     const enrolled: Enrolled = {
       probeId: answer.probeId,

@@ -17,6 +17,8 @@ import { HubAnswerError, linkTrouble, problemOf } from './open-hub-link.ts';
 
 export interface EnrollOptions {
   readonly link: HubLink;
+  /** Where the link leads, where that is not the address in the token. */
+  readonly dialled?: string;
   readonly token: string;
   readonly claims: EnrollmentClaims;
   readonly request: Omit<EnrollRequest, 'token'>;
@@ -86,7 +88,10 @@ export async function enroll(options: EnrollOptions): Promise<Enrollment> {
       if (error instanceof Failed) throw error;
       if (error instanceof TokenError) throw new Failed(untrusted(error, claims), { cause: error });
       const why = error instanceof HubAnswerError ? error.message : linkTrouble(error);
-      log.warn({ hub: claims.iss, why }, 'the hub cannot be reached to enroll: trying again');
+      log.warn(
+        { hub: options.dialled ?? claims.iss, why },
+        'the hub cannot be reached to enroll: trying again',
+      );
     }
     await backoff.wait(signal);
   }
