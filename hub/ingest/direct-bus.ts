@@ -34,7 +34,7 @@ export function createDirectBus(options: DirectBusOptions): Bus {
   function pump(): void {
     // While the database is away one batch is enough to find out that it is back.
     const most = awayWhy === null ? window : 1;
-    while (handler && timer === undefined && inFlight < most) {
+    while (handler && timer === undefined && inFlight < most && !aborted.signal.aborted) {
       const batch = queue.shift();
       if (!batch) break;
       void handOver(handler, batch);

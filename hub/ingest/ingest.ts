@@ -90,14 +90,25 @@ export function createIngest(options: IngestOptions): Ingest {
   async function isolate(group: readonly VerifiedBatch[], cause: unknown) {
     const [only] = group;
     if (group.length === 1 && only) {
-      if (only.poison) throw new StoreUnavailable(cause);
-      log.error({ err: cause, stream: only.claim?.stream, seq: only.claim?.seq }, 'a batch cannot be stored');
-      return store([poisoned(only, String(cause))]);
+      const refused = refusalOf(only, cause);
+      const conflict = (await store([refused])).get(refused);
+      return new Map(conflict ? [[only, conflict]] : []);
     }
     const middle = Math.ceil(group.length / 2);
     const first = await store(group.slice(0, middle));
     const second = await store(group.slice(middle));
     return new Map([...first, ...second]);
+  }
+
+  function refusalOf(batch: VerifiedBatch, cause: unknown): VerifiedBatch {
+    const { claim, poison } = batch;
+    if (!poison) {
+      log.error({ err: cause, stream: claim?.stream, seq: claim?.seq }, 'a batch cannot be stored');
+      return poisoned(batch, String(cause));
+    }
+    // Not even its stream can be written down, such as that of a deleted probe: without, it holds up nobody else.
+    if (claim) return { ...batch, claim: null };
+    throw new StoreUnavailable(cause);
   }
 
   function tell(stored: Stored, tookMs: number): void {

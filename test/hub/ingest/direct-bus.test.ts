@@ -64,3 +64,19 @@ describe('the queue of the direct bus', () => {
     expect(performance.now() - began).toBeLessThan(1000);
   });
 });
+
+test('does nothing more after its stop, also where the last try ends later', async () => {
+  const bus = createDirectBus({ log: quiet, retryMs: [20, 20], drainMs: 50 });
+  const { promise: gate, reject: fail } = Promise.withResolvers<void>();
+  let handed = 0;
+  await bus.start(async () => {
+    handed += 1;
+    // As ingest does: its query ends when it ends.
+    await gate;
+  });
+  await bus.publish(batch(1), AbortSignal.timeout(1000));
+  await bus.stop();
+  fail(new StoreUnavailable(new Error('away')));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(handed).toBe(1);
+});

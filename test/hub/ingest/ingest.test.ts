@@ -513,3 +513,18 @@ test('two consumers with the same pairs and streams in crossed orders neither de
   expect(await scene.count('rejects')).toBe(0);
   expect((await streams()).map((row) => [row.up_to, row.ranges])).toEqual(Array(6).fill([4, '{}']));
 });
+
+test('a batch that cannot even be refused in its stream stops nobody else', async () => {
+  const gone = await scene.probe('eu-west');
+  const other = await scene.probe('us-east');
+  // Deleted behind the registry: its streams can be written down no more.
+  await scene.db.run('delete from probes where id = $1', [gone.id]);
+  await ingest(
+    seal(gone, batchOf(gone, { results: [resultOf(gone, scene.nowUs)] })),
+    seal(other, batchOf(other, { results: [resultOf(other, scene.nowUs)] })),
+  );
+  expect(await scene.db.many('select probe_id from results')).toEqual([{ probe_id: other.id }]);
+  expect(await scene.db.many('select reason, probe_id from rejects')).toEqual([
+    { reason: 'poison', probe_id: gone.id },
+  ]);
+});
