@@ -1,8 +1,10 @@
 // The front door: hands a command to the hub's or the probe's bundle beside it, on the pinned Node. Nothing else.
 // It is built for old Nodes too, so that a machine's own Node gets as far as the pinned one.
 import { spawn } from 'node:child_process';
+import { fstatSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { isatty } from 'node:tty';
 import type { CliContext } from './shared/command-line.ts';
 
 const leastNode = 24;
@@ -103,11 +105,27 @@ function cliContext(): CliContext {
     terminal: {
       out: (text) => void stdout.write(text),
       err: (text) => void stderr.write(text),
+      ...(isFile(stdout.fd) && { log: logToFile }),
       columns: stdout.isTTY ? stdout.columns : null,
       colour: stdout.isTTY && !env.NO_COLOR,
     },
     signal: stopping.signal,
   };
+}
+
+/** Or a device that is written like one. */
+function isFile(fd: number): boolean {
+  const kind = fstatSync(fd);
+  return !isatty(fd) && !kind.isFIFO() && !kind.isSocket();
+}
+
+/** Straight: Node's own stream over a file, and pino's, end the process or themselves at the first failure. */
+function logToFile(text: string): void {
+  try {
+    writeSync(process.stdout.fd, text);
+  } catch {
+    // The next line may have room.
+  }
 }
 
 /** A hub or probe goes on as the same process, begun anew with its flags. */
@@ -175,7 +193,10 @@ function runOnPinnedNode(): Promise<number> {
 // `parallax results x | head` ends the reader first: that is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.exit(complain(1, `cannot write what was asked for: ${error.message}`));
+});
+process.stderr.on('error', () => {
+  // There is nobody left to tell.
 });
 
 const old = Number(process.versions.node.split('.')[0]) < leastNode;

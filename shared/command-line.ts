@@ -9,6 +9,8 @@ export class UsageError extends Error {}
 export interface Terminal {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** A log's way to standard output where that is a file: a line that a full disk has no room for is lost, no more. */
+  readonly log?: (text: string) => void;
   /** Characters a line of output may have; null where it is not a terminal: then nothing is cut or coloured. */
   readonly columns: number | null;
   readonly colour: boolean;

@@ -45,7 +45,7 @@ It logs JSON lines to its standard output, and ends within 10 s of Ctrl-C or SIG
   );
   return command.action(async (flags: HubFlags) => {
     const config = read(env, flags);
-    const log = createHubLog(config.logLevel, terminal.out);
+    const log = createHubLog(config.logLevel, terminal.log ?? terminal.out);
     const say = (line: string) => terminal.err(`${line}\n`);
     const bug = (error: unknown) => {
       log.fatal({ err: error }, 'a bug: the hub ends, so that it is started anew');

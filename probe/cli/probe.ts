@@ -71,7 +71,9 @@ export function probeCommand(context: CliContext): Command {
     .addHelpText('after', examples)
     .action(async (flags: ProbeFlags) => {
       const config = readConfig(flags, context);
-      const log = createLog(readLogLevel(flags.logLevel ?? context.env.PARALLAX_LOG_LEVEL ?? 'info'));
+      const level = readLogLevel(flags.logLevel ?? context.env.PARALLAX_LOG_LEVEL ?? 'info');
+      const { log: write } = context.terminal;
+      const log = createLog(level, write && { write });
       await watch(config, log, context.signal);
     });
 }
