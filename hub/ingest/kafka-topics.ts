@@ -31,10 +31,11 @@ export async function createTopics(
     }
     for (const topic of wanted) if (!missing.includes(topic)) await requireLogAppendTime(admin, topic, log);
     const { topics } = await admin.fetchTopicMetadata({ topics: wanted });
-    return topics.map(({ name, partitions }) => ({
-      topic: name,
-      state: missing.includes(name) ? ('made' as const) : ('there' as const),
-      partitions: partitions.length,
+    // In our order: the brokers answer in any.
+    return wanted.map((topic) => ({
+      topic,
+      state: missing.includes(topic) ? ('made' as const) : ('there' as const),
+      partitions: topics.find(({ name }) => name === topic)?.partitions.length ?? 0,
     }));
   });
 }

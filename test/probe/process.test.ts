@@ -185,8 +185,8 @@ describe('a probe in a process of its own', () => {
       PARALLAX_ALLOW_NETWORK: '10.0.0.0/8, 127.0.0.0/8',
       PARALLAX_NAME: 'from-env',
     });
-    await hub.until(() => results().length >= 1, 20_000);
-    expect(results()[0]).toMatchObject({ outcome: 'up' });
+    // On a machine with no time to spare the first slots may be overslept.
+    await hub.until(() => results().some(({ outcome }) => outcome === 'up'), 20_000);
     for (const name of await readdir(dataDir)) {
       expect((await stat(join(dataDir, name))).mode & 0o077, name).toBe(0);
     }
