@@ -19,6 +19,16 @@ export async function deleteOutlived(sql: Sql, oldestUs: number, limit = 10_000)
   return deleted;
 }
 
+/** The newest results of endpoints that were deleted so long ago that no other result of theirs is left. */
+export async function deleteForgottenLatest(sql: Sql, oldestUs: number, limit = 10_000): Promise<number> {
+  return sql.run(
+    `delete from latest_results where (endpoint_id, region_id) in (
+       select l.endpoint_id, l.region_id from endpoints e join latest_results l on l.endpoint_id = e.id
+       where e.deleted_at < $1::timestamptz limit $2::int)`,
+    [new Date(oldestUs / 1000), limit],
+  );
+}
+
 /**
  * Streams nobody has used for so long, where their probe has a newer one: the spool they numbered is gone. The newest
  * of a probe stays for ever: without it a probe that was away would start again with a hole nobody can close.

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from './database.ts';
-import { deleteForgottenStreams, deleteOutlived } from './delete-outlived.ts';
+import { deleteForgottenLatest, deleteForgottenStreams, deleteOutlived } from './delete-outlived.ts';
 import { dayUs, type Partition, type PartitionPolicy, planPartitions } from './partition-plan.ts';
 import { asKeeper, createPartition, dropPartition, listPartitions } from './partitions.ts';
 
@@ -49,7 +49,10 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     const oldestUs = now() - policy().retentionDays * dayUs;
     const deleted = await asKeeper(
       db,
-      async (sql) => (await deleteOutlived(sql, oldestUs)) + (await deleteForgottenStreams(sql, oldestUs)),
+      async (sql) =>
+        (await deleteOutlived(sql, oldestUs)) +
+        (await deleteForgottenStreams(sql, oldestUs)) +
+        (await deleteForgottenLatest(sql, oldestUs)),
     );
     if (drop.length + deleted > 0)
       log.info({ partitions: drop.length, rows: deleted }, 'past retention: dropped');

@@ -86,7 +86,9 @@ export function startBoard(options: BoardOptions): Board {
   const sparks = new Map<number, Spark>();
   const changedAt = new Map<number, number>();
   const listeners = new Set<(tick: Tick) => void>();
+  /** One entry a read: of a million pairs, as many a second would be taken away one by one. */
   const arrivals: { readonly at: number; readonly slots: number }[] = [];
+  let arrived = 0;
   let endpoints: PageEndpoint[] = [];
   let byId = new Map<number, PageEndpoint>();
   let regions: readonly PageRegion[] = [];
@@ -120,7 +122,16 @@ export function startBoard(options: BoardOptions): Board {
       regions: endpoint.regions.length === 0 ? null : new Set<string>(endpoint.regions),
     }));
     endpoints = all.sort(byTeamAndName);
+    const before = byId;
     byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
+    for (const id of before.keys()) if (!byId.has(id)) forget(id);
+  }
+
+  /** A deleted endpoint comes back under another id. */
+  function forget(id: number): void {
+    latest.delete(id);
+    changedAt.delete(id);
+    sparks.delete(id);
   }
 
   /** Takes one row in; false where it is known already. */
@@ -136,7 +147,7 @@ export function startBoard(options: BoardOptions): Board {
     const spark = sparks.get(endpointId);
     if (before && intervalMs) {
       const slots = Math.max(1, Math.min(100, Math.round(((row.at - before.at) * 1000) / intervalMs)));
-      arrivals.push({ at: now() / 1e6, slots });
+      arrived += slots;
       if (spark && slots > 1) spark.stale = true;
     }
     if (spark && intervalMs && !row.suspect) {
@@ -169,8 +180,9 @@ export function startBoard(options: BoardOptions): Board {
       changed.set(row.endpointId, from.add(row.regionId));
     }
     const at = now() / 1e6;
+    if (!first) arrivals.push({ at, slots: arrived });
+    arrived = 0;
     while ((arrivals[0]?.at ?? at) < at - 10) arrivals.shift();
-    if (first) arrivals.length = 0;
     readAt = at;
     tookMs = performance.now() - began;
     if (first) cast = false;

@@ -147,7 +147,27 @@ describe('the keeper', () => {
       await db.run('insert into streams (stream, probe_id, last_at) values ($2, 1, $1)', [at, suffix]);
     }
     await db.run("insert into streams (stream, probe_id, last_at, up_to) values ('only', 2, $1, 9)", [old]);
+    for (const [id, deletedAt] of [
+      [1, old],
+      [2, young],
+      [3, null],
+    ] as const) {
+      await db.run(
+        `insert into endpoints (id, name, rev, spec, sealed, source, changed_at, deleted_at, mac)
+         overriding system value values ($1::int8, $1::int8::text, 1, '{}', '{}', '', now(), $2, '')`,
+        [id, deletedAt],
+      );
+      await db.run(
+        `insert into latest_results (endpoint_id, region_id, scheduled_at, probe_id, rev, outcome, suspect, total_us)
+         values ($1, 1, now(), 1, 1, 0, false, 1), ($1, 2, now(), 1, 1, 0, false, 1)`,
+        [id],
+      );
+    }
     await keeper.tend();
+    expect(await db.many('select distinct endpoint_id as id from latest_results order by 1')).toEqual([
+      { id: 2 },
+      { id: 3 },
+    ]);
     for (const table of ['rejects', 'reject_counts', 'gaps']) {
       expect([table, await db.one(`select count(*) from ${table}`)]).toEqual([table, { count: 1 }]);
     }

@@ -1,6 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
+import type { TrustedEndpoint } from '../../../hub/trust/catalog.ts';
 import { type Board, startBoard } from '../../../hub/web/board.ts';
+import { httpEndpointSchema } from '../../../shared/endpoint.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
 import { until } from '../ingest/until.ts';
@@ -9,6 +12,16 @@ let database: TestDatabase;
 let db: Database;
 let board: Board;
 let reads = 0;
+let endpoints: TrustedEndpoint[];
+let edited = () => {};
+
+const endpoint = (id: number): TrustedEndpoint => ({
+  id,
+  rev: 1,
+  endpoint: httpEndpointSchema.parse({ name: `shop-${id}`, url: 'https://shop.example/', interval: '1h' }),
+  changedAtUs: 0,
+  deleted: false,
+});
 
 beforeEach(async () => {
   database = await testDatabase();
@@ -21,9 +34,16 @@ beforeEach(async () => {
       return db.many(text, values);
     },
   };
+  endpoints = [];
   board = startBoard({
     db: counted,
-    catalog: { all: () => [], subscribe: () => () => undefined },
+    catalog: {
+      all: () => endpoints,
+      subscribe: (listener) => {
+        edited = () => listener([]);
+        return () => undefined;
+      },
+    },
     registry: { regions: () => [{ id: 1, name: 'eu-west' }], probeById: () => undefined },
     changes: { subscribe: () => () => undefined },
     log: quiet,
@@ -109,4 +129,42 @@ test('a database that is away is told of, and read again when it is back', async
   await db.run('alter table hidden rename to latest_results');
   await until(() => (board.readAt() ?? 0) > before + 0.05);
   stop();
+});
+
+test('what is deleted is forgotten', async () => {
+  endpoints = [endpoint(1), endpoint(2)];
+  await db.run(insert(1, 10));
+  await db.run(insert(2, 20));
+  await board.refresh();
+  endpoints = [endpoint(2)];
+  edited();
+  await board.refresh();
+  expect(board.latest(1, 1)).toBeUndefined();
+  expect(board.latest(2, 1)?.totalUs).toBe(20);
+  expect(board.changedSince(0, [1, 2])).toEqual([2]);
+});
+
+test('the rate is of ten seconds, and one read of very many costs no more than itself', async () => {
+  const many = 200_000;
+  endpoints = [endpoint(1)];
+  await db.run(insert(1, 10));
+  await board.refresh();
+  expect(board.rate()).toBe(0);
+  const next = `update latest_results set scheduled_at = scheduled_at + interval '1 hour'`;
+  await db.run(next);
+  await wait(30);
+  await board.refresh();
+  expect(board.rate()).toBe(0.1);
+  endpoints = Array.from({ length: many }, (_, index) => endpoint(index + 1));
+  edited();
+  await db.run(
+    `insert into latest_results (endpoint_id, region_id, scheduled_at, probe_id, rev, outcome, suspect, total_us)
+     select id, 1, now() - interval '1 day', 1, 1, 0, false, 1 from generate_series(2, $1::int) as id`,
+    [many],
+  );
+  await board.refresh();
+  await db.run(next);
+  await wait(30);
+  await board.refresh();
+  expect(board.rate()).toBe((many + 1) / 10);
 });
