@@ -20,14 +20,24 @@ export function listEndpoints(sql: Sql, filter: EndpointFilter): Promise<Endpoin
     tags.flatMap((tag) => (tag.value === null ? [] : [[tag.name, tag.value]])),
   );
   const named = tags.flatMap((tag) => (tag.value === null ? [tag.name] : []));
+  // What is not asked for is null and falls out of the plan; an empty one would be taken for a rare one, and the walk
+  // along the names for dearer than reading and sorting all of them.
   return sql.many<EndpointRow>(
     `select ${endpointColumns} from endpoints
      where deleted_at is null
        and ($1::text is null or name collate "C" > $1::text)
        and ($2::text is null or position(lower($2::text) in lower(name)) > 0)
-       and spec -> 'tags' @> $3::jsonb and spec -> 'tags' ?& $4::text[]
+       and ($3::jsonb is null or spec -> 'tags' @> $3::jsonb)
+       and ($4::text[] is null or spec -> 'tags' ?& $4::text[])
        and ($5::text[] is null or spec -> 'regions' = '[]' or spec -> 'regions' ?| $5::text[])
      order by name collate "C" limit $6::int4`,
-    [after, name, JSON.stringify(exact), named, regions, limit],
+    [
+      after,
+      name,
+      Object.keys(exact).length > 0 ? JSON.stringify(exact) : null,
+      named.length > 0 ? named : null,
+      regions,
+      limit,
+    ],
   );
 }
