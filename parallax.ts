@@ -119,10 +119,13 @@ function isFile(fd: number): boolean {
   return !isatty(fd) && !kind.isFIFO() && !kind.isSocket();
 }
 
+let torn = false;
+
 /** Straight: Node's own stream over a file, and pino's, end the process or themselves at the first failure. */
 function logToFile(text: string): void {
+  const bytes = Buffer.from(torn ? `\n${text}` : text);
   try {
-    writeSync(process.stdout.fd, text);
+    torn = writeSync(process.stdout.fd, bytes) < bytes.length;
   } catch {
     // The next line may have room.
   }
