@@ -18,6 +18,7 @@ import { checkSecret } from './check-secret.ts';
 import { createDecoder, encodeEndpoint } from './decode-endpoint.ts';
 import { endpointRowHolds } from './endpoint-rows.ts';
 import type { HubKeys } from './keys.ts';
+import { oneLook } from './one-look.ts';
 import { createRegionHistory } from './region-history.ts';
 import { createSecretBox, openDocument, type Sealed } from './sealed-secrets.ts';
 
@@ -61,8 +62,6 @@ export async function startCatalog(options: CatalogOptions): Promise<Catalog> {
   const untrusted = new Set<number>();
   let mark = { changedAtUs: 0, id: 0 };
   let comparedAtMs = performance.now();
-  let running: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
   let retry: NodeJS.Timeout | undefined;
   let stopped = false;
 
@@ -165,22 +164,7 @@ export async function startCatalog(options: CatalogOptions): Promise<Catalog> {
     metrics.counted(alive, untrusted.size);
   }
 
-  /** What is asked for while one look is under way may be too late for it: then there is one more, for all who ask. */
-  function refresh(): Promise<void> {
-    if (!running) {
-      running = read().finally(() => {
-        running = null;
-      });
-      return running;
-    }
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        next = null;
-        return refresh();
-      });
-    return next;
-  }
+  const refresh = oneLook(read);
 
   function follow(): void {
     clearTimeout(retry);

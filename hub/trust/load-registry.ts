@@ -8,6 +8,7 @@ import type { Catalog } from './catalog.ts';
 import { checkKeys } from './check-keys.ts';
 import { createProbeJudge, type JudgedProbe } from './judge-probe.ts';
 import type { HubKeys } from './keys.ts';
+import { oneLook } from './one-look.ts';
 import type { Region, RegisteredProbe, Registry } from './registry.ts';
 import { createTrustMetrics, type TrustMetrics } from './trust-metrics.ts';
 
@@ -44,8 +45,6 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   let known = await read(new Map());
   /** By the catalog's own set of names. */
   let regionSets = new WeakMap<ReadonlySet<string>, ReadonlySet<number>>();
-  let running: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
   /** Probes that were read alone while a look at all was under way, which may have begun before they changed. */
   let learned = new Set<number>();
   let timer: NodeJS.Timeout | undefined;
@@ -81,22 +80,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     if (since.size > 0) refreshSoon();
   }
 
-  /** What is asked for while one look is under way may be too late for it: then there is one more, for all who ask. */
-  function refreshAll(): Promise<void> {
-    if (!running) {
-      running = readAgain().finally(() => {
-        running = null;
-      });
-      return running;
-    }
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        next = null;
-        return refreshAll();
-      });
-    return next;
-  }
+  const refreshAll = oneLook(readAgain);
 
   async function refreshOne(kid: string): Promise<void> {
     const row = await findProbeByThumbprint(db, kid);

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Changes } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { listShardOwners, type OwnerRow } from '../store/list-shard-owners.ts';
+import { oneLook } from './one-look.ts';
 
 /** Who checks which shard, as this replica knows; read again whenever anybody moves one. */
 export interface ShardOwners {
@@ -34,8 +35,6 @@ export async function startShardOwners(options: {
   const { db, changes, log } = options;
   const listeners = new Set<(regionIds: readonly number[]) => void>();
   let regions: ReadonlyMap<number, RegionOwners> = new Map();
-  let reading: Promise<void> | null = null;
-  let again: Promise<void> | null = null;
   let stopped = false;
 
   async function read(): Promise<void> {
@@ -52,22 +51,7 @@ export async function startShardOwners(options: {
     if (changed.length > 0) for (const listener of listeners) listener(changed);
   }
 
-  /** What is asked for while one look is under way may be too late for it: then one more, for all who ask. */
-  function refresh(): Promise<void> {
-    if (!reading) {
-      reading = read().finally(() => {
-        reading = null;
-      });
-      return reading;
-    }
-    again ??= reading
-      .catch(() => undefined)
-      .then(() => {
-        again = null;
-        return refresh();
-      });
-    return again;
-  }
+  const refresh = oneLook(read);
 
   await refresh();
   const unsubscribe = changes.subscribe('shards', () => {
