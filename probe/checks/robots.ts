@@ -1,5 +1,5 @@
-import robotsParser from 'robots-parser';
 import { type Failure, failure } from '../../shared/failure.ts';
+import { parseRobots, type RobotsRules } from './robots-rules.ts';
 
 export interface RobotsGate {
   /**
@@ -18,14 +18,12 @@ const freshMs = 3_600_000;
 const absentMs = 300_000;
 const keptMost = 2000;
 
-interface Robot {
-  isAllowed(url: string, userAgent: string): boolean | undefined;
-}
-// Its types describe an ES module; what Node imports from it is the function itself.
-const parseRobots = robotsParser as unknown as (url: string, text: string) => Robot;
+/** Of all sites together: any site may lead on to others, each with a file of its own. */
+const keptMostChars = 4_194_304;
 
-interface Rules {
-  readonly robot: Robot | null;
+interface Known {
+  /** Null where none could be had. */
+  readonly rules: RobotsRules | null;
   readonly untilMs: number;
 }
 
@@ -34,23 +32,34 @@ interface Rules {
  * away then, but a site in trouble is what a monitor is there to see.
  */
 export function createRobotsGate(nowMs: () => number): RobotsGate {
-  const rules = new Map<string, Rules>();
+  const sites = new Map<string, Known>();
+  let keptChars = 0;
+  const forget = (key: string) => {
+    keptChars -= sites.get(key)?.rules?.chars ?? 0;
+    sites.delete(key);
+  };
+  const remember = (key: string, known: Known) => {
+    forget(key);
+    sites.set(key, known);
+    keptChars += known.rules?.chars ?? 0;
+    for (const oldest of sites.keys()) {
+      if (sites.size <= keptMost && keptChars <= keptMostChars) break;
+      forget(oldest);
+    }
+  };
   return {
     async refuse(url, place, fetch) {
       const key = `${url.origin} ${place}`;
-      let known = rules.get(key);
+      let known = sites.get(key);
       if (!known || known.untilMs <= nowMs()) {
-        const robotsUrl = new URL('/robots.txt', url);
-        const text = await fetch(robotsUrl);
+        const text = await fetch(new URL('/robots.txt', url));
         known = {
-          robot: text === null ? null : parseRobots(robotsUrl.href, text),
+          rules: text === null ? null : parseRobots(text, robotName),
           untilMs: nowMs() + (text === null ? absentMs : freshMs),
         };
-        rules.delete(key);
-        rules.set(key, known);
-        if (rules.size > keptMost) rules.delete(rules.keys().next().value ?? '');
+        remember(key, known);
       }
-      if (known.robot?.isAllowed(url.href, robotName) !== false) return null;
+      if (known.rules?.allows(`${url.pathname}${url.search}`) !== false) return null;
       return failure(
         'policy.robots',
         `${url.origin}/robots.txt asks ${robotName} not to fetch ${url.pathname}`,
