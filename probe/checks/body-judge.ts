@@ -68,7 +68,8 @@ function judgeJson(expect: JsonExpectation, document: unknown, tests: TextTest[]
   if (lt !== undefined && !(typeof found === 'number' && found < lt)) return `is not a number below ${lt}`;
   if (gt !== undefined && !(typeof found === 'number' && found > gt)) return `is not a number above ${gt}`;
   if (matches) {
-    const text = typeof found === 'string' ? found : JSON.stringify(found);
+    const text = textOf(found);
+    if (text === null) return 'is nested too deeply';
     const literal = literalOf(matches);
     const why = `does not match ${shortened(matches.pattern)}`;
     if (literal === null) {
@@ -77,6 +78,16 @@ function judgeJson(expect: JsonExpectation, document: unknown, tests: TextTest[]
     } else if (!text.includes(literal)) return why;
   }
   return null;
+}
+
+/** JSON.parse takes any depth, JSON.stringify no more than the stack: a stranger's body must not end as our own bug. */
+function textOf(found: unknown): string | null {
+  if (typeof found === 'string') return found;
+  try {
+    return JSON.stringify(found);
+  } catch {
+    return null;
+  }
 }
 
 const step = /\.([A-Za-z_][\w-]*)|\[(\d+)\]|\['([^']*)'\]/g;

@@ -198,6 +198,9 @@ function exchangeFailure(error: Error, answered: boolean, bytes: number): Failur
       return answered
         ? lost('was closed')
         : failure('http.protocol', 'not HTTP/1.1: lengths that contradict');
+    // Undici asserts that a status has three digits, the first of them no 0: the server's fault, found out in that way.
+    case 'ERR_ASSERTION':
+      return failure('http.protocol', 'not HTTP/1.1: an answer that cannot be');
     case 'UND_ERR_HEADERS_OVERFLOW':
       return failure('http.protocol', `more than ${maxHeaderBytes / 1024} KiB of headers`);
   }
