@@ -38,7 +38,9 @@ export async function runCommandLine(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (!(error instanceof Failed || error instanceof UsageError)) throw error;
-    if (error.message) terminal.err(`parallax: ${error.message}\n`);
+    // Part of it may be a stranger's words; its lines are ours.
+    const lines = error.message.split('\n').map(printable).join('\n');
+    if (lines) terminal.err(`parallax: ${lines}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }

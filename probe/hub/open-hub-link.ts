@@ -4,7 +4,7 @@ import { getCACertificates } from 'node:tls';
 import { promisify } from 'node:util';
 import { gunzip, type InputType, zstdDecompress } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
-import { Failed } from '../../shared/command-line.ts';
+import { Failed, printable } from '../../shared/command-line.ts';
 import { bodyHash, nonceHeader, proofHeader, signProof } from '../../shared/request-proof.ts';
 import type { HubAnswer, HubLink } from './hub-link.ts';
 
@@ -143,13 +143,13 @@ function isNonceRefusal({ status, body }: HubAnswer): boolean {
   return status === 401 && problemOf(body).code === 'proof.nonce';
 }
 
-/** The code and words of a problem document (RFC 9457); of anything else null and ''. */
+/** The code and words of a problem document (RFC 9457), safe to print; of anything else null and ''. */
 export function problemOf(body: Uint8Array): { readonly code: string | null; readonly detail: string } {
   try {
     const { code, detail } = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>;
     return {
-      code: typeof code === 'string' ? code : null,
-      detail: typeof detail === 'string' ? detail.slice(0, 300) : '',
+      code: typeof code === 'string' ? printable(code.slice(0, 100)) : null,
+      detail: typeof detail === 'string' ? printable(detail.slice(0, 300)) : '',
     };
   } catch {
     return { code: null, detail: '' };

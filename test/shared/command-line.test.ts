@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { runCommandLine, table } from '../../shared/command-line.ts';
+import { Failed, runCommandLine, table } from '../../shared/command-line.ts';
 
 const terminal = { out: () => undefined, err: () => undefined, columns: null, colour: false };
 
@@ -18,6 +18,15 @@ async function optionsOf(argv: readonly string[]): Promise<Record<string, unknow
   const code = await runCommandLine(command, argv, terminal);
   return code === 0 ? got : code;
 }
+
+test('a failure with a stranger’s words in it is printed line by line, without what steers a terminal', async () => {
+  let said = '';
+  const command = new Command('try').action(() => {
+    throw new Failed('two lines:\none with \u001b[2J in it');
+  });
+  const code = await runCommandLine(command, [], { ...terminal, err: (text) => void (said += text) });
+  expect([code, said]).toEqual([1, 'parallax: two lines:\none with \ufffd[2J in it\n']);
+});
 
 describe('flags written as a manual page has them', () => {
   test.each<[string[], Record<string, unknown> | number]>([
