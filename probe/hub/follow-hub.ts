@@ -32,7 +32,11 @@ export async function followHub(options: FollowOptions): Promise<Enrolled> {
   try {
     const document = await fetchKeySet(link, signal);
     const kept = await cache.readKeySet();
-    const found = await verifyKeySet(document, enrolled.root, { leastVersion: kept?.version ?? 1 });
+    const leastVersion = kept?.version ?? 1;
+    // From the root that the last key set led to: one that was rotated away since enrollment has no say any more.
+    const last =
+      kept && (await verifyKeySet(kept.document, enrolled.root, { leastVersion }).catch(() => null));
+    const found = await verifyKeySet(document, last?.root ?? enrolled.root, { leastVersion });
     if (found.issuer === enrolled.hub) return enrolled;
     const moved = { ...enrolled, hub: found.issuer };
     log.warn(

@@ -2,8 +2,11 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { readToken } from '../../probe/hub/enroll.ts';
+import type { KeySetDocument } from '../../shared/enrollment.ts';
 import { signHubToken } from '../../shared/hub-token.ts';
-import { type FakeHub, startFakeHub, testKey } from './fake-hub.ts';
+import { signJws } from '../../shared/jws.ts';
+import { keySetType, rootRotationType } from '../../shared/key-set.ts';
+import { type FakeHub, startFakeHub, type TestKey, testKey } from './fake-hub.ts';
 import { startProbe, tempFolder } from './start-probe.ts';
 
 async function scene() {
@@ -89,6 +92,11 @@ describe('enrollment', () => {
     [403, 'enrollment.expired', /has expired.*parallax enroll/],
     [403, 'enrollment.revoked', /was revoked.*parallax enroll/],
     [403, 'probe.revoked', /revoked this probe.*empty --data folder/],
+    [
+      403,
+      'x\u001b[2J\n',
+      /^the hub refuses to enroll this probe: it is x\ufffd\[2J\ufffd \(x\ufffd\[2J\ufffd\)$/,
+    ],
     [401, 'enrollment.invalid', /refuses to enroll this probe: it is enrollment.invalid/],
   ];
   test.each(refusals)('%d %s ends in one line that says what to do', async (status, code, says) => {
@@ -235,6 +243,43 @@ describe('a hub with another public URL', () => {
     await again.said('the probe runs');
     await hub.until(() => hub.requests.slice(before).includes('POST /v1/lease'));
     await again.stop();
+    expect(JSON.parse(await readFile(join(dataDir, 'identity.json'), 'utf8')).hub).toBe(hub.url);
+  });
+
+  test('is not believed on the word of a root that was rotated away', async () => {
+    const { hub, dataDir, start } = await scene();
+    const first = start(await hub.token());
+    await first.said('new assignments in force');
+    const next = testKey();
+    const jwk = ({ x }: TestKey) => ({ kty: 'OKP', crv: 'Ed25519', x });
+    const turn = { from: jwk(hub.root), to: jwk(next), iat: 1 };
+    const signed = await Promise.all(
+      [hub.root, next].map(async (key) => (await signJws(rootRotationType, turn, key)).split('.')),
+    );
+    const signatures = signed.map(([head = '', , signature = '']) => ({ protected: head, signature }));
+    const payload = signed[0]?.[1] ?? '';
+    hub.keySet = async () => {
+      const key = { ...jwk(hub.leaseKey), alg: 'Ed25519', kid: hub.leaseKey.kid };
+      const claims = { iss: hub.url, root: jwk(next), version: 2, iat: 1, keys: [key] };
+      const keyset = await signJws(keySetType, claims, next);
+      return { keyset, chain: [{ payload, signatures }] } as KeySetDocument;
+    };
+    hub.leaseKey = testKey();
+    hub.wake();
+    const before = first.terms.length;
+    await hub.until(() => first.terms.length > before + 1);
+    await first.stop();
+    // Whoever stole the old root serves what it signed, under a number that is newer than all.
+    const thief = await startFakeHub();
+    onTestFinished(() => thief.close());
+    thief.keySet = async () => {
+      const key = { ...jwk(thief.leaseKey), alg: 'Ed25519', kid: thief.leaseKey.kid };
+      const claims = { iss: thief.url, root: jwk(hub.root), version: 99, iat: 1, keys: [key] };
+      return { keyset: await signJws(keySetType, claims, hub.root), chain: [] };
+    };
+    const led = startProbe({ dataDir, token: null, hub: thief.url });
+    await led.said('what the hub is called now could not be found out');
+    await led.stop();
     expect(JSON.parse(await readFile(join(dataDir, 'identity.json'), 'utf8')).hub).toBe(hub.url);
   });
 
