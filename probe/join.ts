@@ -16,6 +16,8 @@ import { runtime, version } from './version.ts';
 export interface Joined {
   readonly enrolled: Enrolled;
   readonly key: KeyObject;
+  /** By the token, just now. */
+  readonly anew: boolean;
 }
 
 export interface JoinOptions {
@@ -45,7 +47,11 @@ export async function join(options: JoinOptions): Promise<Joined> {
   }
   const { config, ca, log, signal } = options;
   const own = { enrolled, folder, key: key.privateKey, ca, log, signal };
-  return { enrolled: await followHub({ ...own, dial: config.hub, env: config.env }), key: key.privateKey };
+  return {
+    enrolled: await followHub({ ...own, dial: config.hub, env: config.env }),
+    key: key.privateKey,
+    anew: false,
+  };
 }
 
 async function enrollAnew({ config, folder, ca, log, signal }: JoinOptions): Promise<Joined> {
@@ -86,7 +92,7 @@ async function enrollAnew({ config, folder, ca, log, signal }: JoinOptions): Pro
     if (answer.status === 'pending') {
       log.warn(`an operator has to approve this probe: parallax probes approve ${answer.probeId}`);
     }
-    return { enrolled, key: privateKey };
+    return { enrolled, key: privateKey, anew: true };
   } finally {
     await link.close();
   }

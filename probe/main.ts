@@ -11,7 +11,7 @@ import { openKeyRing } from './hub/key-ring.ts';
 import { openHubLink, readAuthority } from './hub/open-hub-link.ts';
 import { join } from './join.ts';
 import { createAssignments } from './lease/assignments.ts';
-import { type Kept, readKeptLease } from './lease/kept-lease.ts';
+import { readKeptLease } from './lease/kept-lease.ts';
 import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
 import type { Instant } from './lease/lease-term.ts';
 import { createJobs } from './run/jobs.ts';
@@ -53,12 +53,12 @@ export async function runProbe(config: ProbeConfig, parts: ProbeParts, signal: A
   const folder = await openDataFolder(config.dataDir);
   try {
     const ca = config.hubCaFile === null ? null : await readAuthority(config.hubCaFile);
-    const { enrolled, key } = await join({ config, folder, ca, log: parts.log, signal });
+    const { enrolled, key, anew } = await join({ config, folder, ca, log: parts.log, signal });
     const identity: Identity = { ...enrolled, key };
     const dial = config.hub ?? enrolled.hub;
     const link = openHubLink({ dial, hub: enrolled.hub, key, kid: enrolled.kid, env: config.env, ca });
     try {
-      await watchOver(config, parts, { folder, identity, link, root: enrolled.root, dial }, signal);
+      await watchOver(config, parts, { folder, identity, link, root: enrolled.root, dial, anew }, signal);
     } catch (error) {
       if (!(error instanceof Revoked)) throw error;
       await openCache(folder).wipe();
@@ -81,13 +81,15 @@ interface Own {
   readonly link: HubLink;
   readonly root: string;
   readonly dial: string;
+  /** It enrolled just now: nobody ran anything before. */
+  readonly anew: boolean;
 }
 
 /** Everything that runs, from the first lease to the last result. */
 async function watchOver(
   config: ProbeConfig,
   parts: ProbeParts,
-  { folder, identity, link, root, dial }: Own,
+  { folder, identity, link, root, dial, anew }: Own,
   signal: AbortSignal,
 ): Promise<void> {
   const { log, metrics = noMetrics } = parts;
@@ -100,7 +102,7 @@ async function watchOver(
   const kept = await readKeptLease({ identity, keyRing, cache, assignments, instant, log, signal });
   const clock = createHubClock(steady, kept?.hubNowUs ?? Date.now() * 1000);
   const { nowUs } = clock;
-  const floorUs = floorOf(kept, await cache.takeStop(), nowUs());
+  const floorUs = anew ? 0 : floorOf(await cache.takeStop(), nowUs());
 
   const outbox = await parts.openOutbox({ dir: folder.spool, identity, link, now: nowUs });
   const checker = await parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
@@ -192,9 +194,7 @@ async function watchOver(
 /** A restart is no reason to miss a slot, as long as nobody else will have taken the shards. */
 const longestRestartUs = 15_000_000;
 
-/** Slots up to here may have been run by an earlier process. */
-function floorOf(kept: Kept | null, stoppedUs: number | null, nowUs: number): number {
-  if (!kept) return 0;
-  const restart = stoppedUs !== null && stoppedUs <= nowUs && nowUs - stoppedUs <= longestRestartUs;
-  return restart ? stoppedUs : Math.max(nowUs, kept.claims.now);
+/** Slots up to here may have been run by an earlier process; null where nobody can tell. Clocks may have been set a little. */
+function floorOf(stoppedUs: number | null, nowUs: number): number | null {
+  return stoppedUs !== null && Math.abs(nowUs - stoppedUs) <= longestRestartUs ? stoppedUs : null;
 }

@@ -4,8 +4,11 @@ import type { SteadyClock } from './steady-clock.ts';
 export interface HubClock {
   /** Epoch microseconds. */
   nowUs(): number;
-  /** A lease said what time it was; the request took `tookUs` in all, most of it waiting on purpose. */
-  learn(hubNowUs: number, tookUs: number): void;
+  /**
+   * A lease said what time it was; the request took `tookUs` in all, most of it waiting on purpose. `cameUs`: when it
+   * came, on the steady clock (default now): to verify it may have taken a look at the newest keys, over the network.
+   */
+  learn(hubNowUs: number, tookUs: number, cameUs?: number): void;
 }
 
 /** Of the last samples the one that travelled fastest is believed: 8 of 8 s outlive a slow spell of the network. */
@@ -41,13 +44,13 @@ export function createHubClock(steady: SteadyClock, startUs: number): HubClock {
       slew(nowUs);
       return Math.floor(nowUs + offsetUs);
     },
-    learn(hubNowUs, tookUs) {
+    learn(hubNowUs, tookUs, cameUs) {
       const nowUs = steady.nowUs();
       slew(nowUs);
       // What the hub said is older by the way back: at most the quickest round trip, half of it on average.
       shortestTripUs = Math.min(shortestTripUs, tookUs);
       const tripUs = shortestTripUs < longestTripUs ? shortestTripUs / 2 : 0;
-      const sample = hubNowUs - nowUs;
+      const sample = hubNowUs - (cameUs ?? nowUs);
       const earlier = samples.filter((one) => Math.abs(one - sample) < stepUs);
       samples = [...earlier, sample].slice(-keptSamples);
       targetUs = Math.max(...samples) + tripUs;

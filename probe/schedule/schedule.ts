@@ -45,14 +45,19 @@ export interface Schedule {
 
 export interface ScheduleOptions {
   readonly regionId: number;
-  /** No slot at or before this is ever given: what an earlier process may have run. */
-  readonly floorUs: number;
+  /**
+   * No slot at or before this is ever given: what an earlier process may have run. Null: it is not known how far that
+   * came, so everything before the first shards are put in force.
+   */
+  readonly floorUs: number | null;
 }
 
 /** Later than this (or half an interval) it is not run any more: what comes after a pause must not come at once. */
 const mostLateUs = 1_000_000;
 /** A shard that is taken over from a dead probe brings slots that nobody ran: the newest of each endpoint is made up for. */
 const catchUpUs = 60_000_000;
+/** A floor further ahead was set by a clock that was wrong since, and would blind the region until then. */
+const farAheadUs = 30_000_000;
 /** Made up for in a twelfth of the time, so that 20 s of slots are spread over 1.7 s. */
 const catchUpSpeed = 12;
 /** An edit is heard of a second or two late, after a fault of the way later; after this its extra slot tells nothing new. */
@@ -82,10 +87,15 @@ interface Held {
 
 export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule {
   const heap = createHeap<Node>();
+  let lowestUs = floorUs;
   const shards = new Map<number, Held>();
   const byId = new Map<number, Entry>();
   /** Up to when the slots of a shard that went away are done with: it may come back (256 at most). */
   const doneOfShard = new Map<number, number>();
+
+  function floorAt(nowUs: number): number {
+    return lowestUs === null || lowestUs > nowUs + farAheadUs ? nowUs : lowestUs;
+  }
 
   function makeEntry(
     assignment: Assignment,
@@ -96,7 +106,7 @@ export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule
     const entry = { assignment, windows, ...gridOf(assignment, regionId) } as Entry;
     const node = (kind: Node['kind']): Node => ({ entry, kind, scheduledAtUs: 0, dueUs: 0, index: -1 });
     return Object.assign(entry, {
-      doneUs: Math.max(doneOfShard.get(shard) ?? floorUs, nowUs - catchUpUs, assignment.changedAt),
+      doneUs: Math.max(doneOfShard.get(shard) ?? floorAt(nowUs), nowUs - catchUpUs, assignment.changedAt),
       slot: node('slot'),
       extra: node('extra'),
     });
@@ -132,7 +142,7 @@ export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule
       return;
     }
     const atUs = extraSlot(assignment.id, regionId, assignment.rev, assignment.changedAt);
-    const told = atUs > floorUs && nowUs - atUs <= extraUs && covers(windows, atUs);
+    const told = atUs > floorAt(nowUs) && nowUs - atUs <= extraUs && covers(windows, atUs);
     wait(extra, told ? atUs : null, Math.max(atUs, nowUs));
   }
 
@@ -170,6 +180,7 @@ export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule
   }
 
   function* putStepwise(next: readonly ShardInForce[], nowUs: () => number): Iterable<void> {
+    lowestUs ??= nowUs();
     const staying = new Set(next.map(({ shard }) => shard));
     for (const [shard, held] of shards) if (!staying.has(shard)) dropShard(shard, held, nowUs());
     for (const inForce of next) {

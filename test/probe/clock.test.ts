@@ -111,6 +111,16 @@ describe('the hub’s clock', () => {
     expect(Math.abs(clock.nowUs() - hub())).toBeLessThanOrEqual(1);
   });
 
+  test('is not set back by the time that it took to verify the lease', () => {
+    const { clock, hub, pass } = scene();
+    clock.learn(hub(), 1000);
+    pass(8 * second);
+    const [said, cameUs] = [hub(), 77_000 + 8 * second];
+    pass(3 * second);
+    clock.learn(said, 8 * second, cameUs);
+    expect(Math.abs(clock.nowUs() - hub())).toBeLessThanOrEqual(1000);
+  });
+
   test('follows a hub whose clock was set, forward and back', () => {
     for (const stepUs of [3600 * second, -3600 * second]) {
       const { clock, hub, pass } = scene();

@@ -108,6 +108,31 @@ describe('slots in order', () => {
     );
   });
 
+  test('where nobody knows what ran before, everything before the first shards is done with', () => {
+    const schedule = createSchedule({ regionId, floorUs: null });
+    schedule.put([], start);
+    const [shard] = shards([assignment(1, { changedAt: start - 5 * second })]);
+    schedule.put(shard ? [shard] : [], start + 15 * second);
+    const taken = runUntil(schedule, start + 15 * second, start + 40 * second);
+    expect(Math.min(...instants(taken))).toBeGreaterThan(start);
+    expect(instants(taken.filter(({ kind }) => kind === 'slot'))).toEqual(
+      grid(1, start, start + 40 * second).filter((at) => at > start + 15 * second - 10 * second),
+    );
+  });
+
+  test('a floor that a wrong clock set an hour ahead blinds nothing; one a little ahead holds', () => {
+    const wrong = createSchedule({ regionId, floorUs: start + 3600 * second });
+    wrong.put(shards([assignment(1)]), start);
+    expect(instants(runUntil(wrong, start, start + 30 * second))).toEqual(
+      grid(1, start, start + 30 * second).filter((at) => at > start),
+    );
+    const near = createSchedule({ regionId, floorUs: start + 12 * second });
+    near.put(shards([assignment(1)]), start);
+    expect(instants(runUntil(near, start, start + 40 * second))).toEqual(
+      grid(1, start, start + 40 * second).filter((at) => at > start + 12 * second),
+    );
+  });
+
   test('the next slot is told, so that retries end before it', () => {
     const schedule = createSchedule({ regionId, floorUs: start });
     schedule.put(shards([assignment(1)]), start);
