@@ -69,7 +69,7 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
   }
 
   async function parseShard(bytes: Uint8Array, digest: string): Promise<ParsedShard> {
-    const shard = looseShardSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    const shard = read(looseShardSchema, bytes);
     if (shard.regionId !== regionId) throw new HubAnswerError(`the shard ${digest} is of another region`);
     const endpoints: Assignment[] = [];
     const breathe = createBreather();
@@ -93,7 +93,7 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
 
   async function loadManifest(digest: string, options: LoadOptions): Promise<Manifest> {
     const bytes = await document(digest, options);
-    const manifest = manifestSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    const manifest = read(manifestSchema, bytes);
     if (manifest.probeId !== probeId || manifest.regionId !== regionId) {
       throw new HubAnswerError('the manifest is of another probe or region: it is not used');
     }
@@ -115,6 +115,15 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
       return shardsInForce(manifest, next);
     },
   };
+}
+
+/** What JSON and zod say of it would quote it: there are secrets in assignments. */
+function read<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array): z.output<Schema> {
+  try {
+    return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch {
+    throw new HubAnswerError('the hub served assignments that cannot be read: is this probe older than it?');
+  }
 }
 
 function shardsInForce(

@@ -49,6 +49,7 @@ const pollTimeoutMs = 8000 + 7000;
 /** A hub that always answers at once is not asked in a circle. */
 const leastTurnMs = 100;
 const keySetEveryMs = 3_600_000;
+const keySetAgainMs = 60_000;
 const sayAgainMs = 60_000;
 const longestRetryAfterMs = 60_000;
 /** The hub gives a probe's shards away when it was unseen for 20 s: a lease kept for so long may be of shards that others check now. */
@@ -69,7 +70,9 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
   let running = false;
   let trouble: string | null = null;
   let saidAtMs = Number.NEGATIVE_INFINITY;
-  let keysAtMs = Number.NEGATIVE_INFINITY;
+  let keysDueMs = Number.NEGATIVE_INFINITY;
+  /** Runs out where the hub does not answer at the start. */
+  let asking: NodeJS.Timeout | undefined;
 
   /** Nothing is checked under an expired lease: looked at each second and before each turn. */
   function watchTerm(): void {
@@ -105,7 +108,21 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
 
   async function refreshKeys(signal: AbortSignal): Promise<void> {
     await keyRing.refresh(signal);
-    keysAtMs = performance.now();
+    keysDueMs = performance.now() + keySetEveryMs;
+  }
+
+  /** Leases do not wait for it: the keys in hand still tell the hub from others. */
+  async function renewKeys(signal: AbortSignal): Promise<void> {
+    if (performance.now() < keysDueMs) return;
+    try {
+      await refreshKeys(signal);
+    } catch (error) {
+      if (signal.aborted || keyRing.keys().length === 0) throw error;
+      keysDueMs = performance.now() + keySetAgainMs;
+      // A hub that is away says so itself, to the next request.
+      if (!(error instanceof TokenError || error instanceof HubAnswerError)) return;
+      log.error({ why: error.message }, "the hub's newest keys cannot be had: going on with those known");
+    }
   }
 
   /** Once more with the newest keys where the signing one is not known: they may have been rotated. */
@@ -141,7 +158,9 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
     if (!holds(found, instant())) throw new HubAnswerError('the hub gave a lease that has run out already');
     term = found;
     version = claims.version;
-    clock.learn(claims.now, tookUs);
+    // The hub has answered: what it gives now counts, however long that takes to load.
+    clearTimeout(asking);
+    clock.learn(claims.now, tookUs, received.steadyUs);
     onLease(claims);
     if (manifest !== claims.manifest) {
       shards = await assignments.load(claims.manifest, { online: true, signal });
@@ -165,7 +184,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
   }
 
   async function turn(signal: AbortSignal): Promise<void> {
-    if (performance.now() - keysAtMs > keySetEveryMs) await refreshKeys(signal);
+    await renewKeys(signal);
     const request = { ...report(), have: version, manifest } satisfies LeaseRequest;
     const askedUs = instant().steadyUs;
     const answer = await link.request('POST', '/v1/lease', {
@@ -208,7 +227,6 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
 
   return {
     async run(kept, signal) {
-      let asking: NodeJS.Timeout | undefined;
       if (kept) {
         version = kept.claims.version;
         term = kept.term;

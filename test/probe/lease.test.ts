@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { signHubToken } from '../../shared/hub-token.ts';
+import { keySetPath } from '../../shared/key-set.ts';
 import type { LeaseClaims } from '../../shared/lease.ts';
 import { shardOf } from '../../shared/slot.ts';
 import { type FakeHub, startFakeHub, testKey } from './fake-hub.ts';
@@ -249,6 +250,16 @@ describe('a probe that starts while the hub is away', () => {
     expect(again.results).toEqual([]);
   });
 
+  test('repeats no slot where its clock was set back a little meanwhile', async () => {
+    const probe = await checking();
+    await probe.stop();
+    const upTo = hub.nowUs() + 3_000_000;
+    await writeFile(join(dataDir, 'stop.json'), JSON.stringify({ upTo }));
+    const again = restart();
+    await again.resulted(2);
+    for (const { scheduledAt } of again.results) expect(scheduledAt).toBeGreaterThan(upTo);
+  });
+
   test('misses no slot over a restart, and repeats none', async () => {
     const probe = await checking();
     await probe.resulted(2);
@@ -292,6 +303,22 @@ describe('a probe that was gone for longer than the hub waits', () => {
     expect([...target.hits]).toEqual([]);
   });
 
+  test('nor while what the hub gives it now still loads', async () => {
+    await gone();
+    assign(hub, endpoint(2, `${target.url}/b`));
+    hub.giveAll(hub.probe());
+    hub.probe().entries = hub.probe().entries.filter(({ shard }) => shard === shardOf(2));
+    hub.intercept = async (request) => {
+      if (request.url?.startsWith('/v1/assignments/')) await wait(3000);
+      return false;
+    };
+    const again = restart();
+    await again.said('new assignments in force');
+    expect([...target.hits.keys()]).not.toContain('/a');
+    await again.resulted(1);
+    expect([...target.hits.keys()]).toEqual(['/b']);
+  });
+
   test('checks them at once where the hub is away', async () => {
     await gone();
     await hub.close();
@@ -306,6 +333,22 @@ describe('a probe that was gone for longer than the hub waits', () => {
 });
 
 describe('keys', () => {
+  test('that cannot be renewed keep no lease from being taken', async () => {
+    const probe = await checking();
+    await probe.stop();
+    hub.intercept = (request, response) => {
+      if (request.url !== keySetPath) return false;
+      response.writeHead(404).end();
+      return true;
+    };
+    const again = restart();
+    await again.said('going on with those known');
+    await hub.until(() => again.terms.length > 2);
+    hub.leaseKey = testKey();
+    hub.wake();
+    await again.said('the hub answered 404 where its keys should be');
+  });
+
   test('that the hub rotated are fetched when a lease is signed with a new one', async () => {
     const probe = await checking();
     hub.leaseKey = testKey();
