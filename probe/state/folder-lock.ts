@@ -1,4 +1,5 @@
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, readFile, readlink, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -11,7 +12,14 @@ interface Holder {
   readonly pid: number;
   /** When the process began, in the system's own count: a process id alone may meanwhile belong to another. */
   readonly began: string;
+  /** The machine's start and the process namespace: in another one a process id says nothing. */
+  readonly space: string;
 }
+
+/** Whoever holds the lock touches it so often: what two containers with one volume see of each other. */
+const beatMs = 1000;
+/** Without a beat for so long its holder is gone. */
+const silentMs = 5000;
 
 /** Longer than another process takes from finding a dead lock to putting its own in its place. */
 const settleMs = 200;
@@ -21,8 +29,10 @@ export async function lockFolder(
   folder: string,
 ): Promise<{ readonly lock: FolderLock } | { readonly lock: null; readonly heldBy: number }> {
   const file = join(folder, 'lock');
-  const draft = `${file}.${process.pid}`;
-  const mine = JSON.stringify({ pid: process.pid, began: await beganAt(process.pid) } satisfies Holder);
+  // In two containers both may be process 1.
+  const draft = `${file}.${randomUUID()}`;
+  const own: Holder = { pid: process.pid, began: await beganAt(process.pid), space: await spaceHere() };
+  const mine = JSON.stringify(own);
   await writeFile(draft, mine, { mode: 0o600 });
   let takenOver = false;
   try {
@@ -31,11 +41,11 @@ export async function lockFolder(
         // Two that found the same dead lock: whose link was removed by the other sees it here.
         if (takenOver) await sleep(settleMs);
         if ((await readFile(file, 'utf8').catch(() => '')) === mine) {
-          return { lock: { release: () => rm(file, { force: true }) } };
+          return { lock: held(file) };
         }
       }
       const holder = parseHolder(await readFile(file, 'utf8').catch(() => ''));
-      if (holder && (await lives(holder))) return { lock: null, heldBy: holder.pid };
+      if (holder && (await lives(holder, own.space, file))) return { lock: null, heldBy: holder.pid };
       takenOver = true;
       await rm(file, { force: true });
     }
@@ -43,6 +53,21 @@ export async function lockFolder(
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+function held(file: string): FolderLock {
+  const beat = setInterval(() => {
+    const now = new Date();
+    // A full or read-only disk: the lock stands all the same.
+    utimes(file, now, now).catch(() => undefined);
+  }, beatMs);
+  beat.unref();
+  return {
+    release() {
+      clearInterval(beat);
+      return rm(file, { force: true });
+    },
+  };
 }
 
 function linked(draft: string, file: string): Promise<boolean> {
@@ -57,15 +82,17 @@ function linked(draft: string, file: string): Promise<boolean> {
 
 function parseHolder(text: string): Holder | null {
   try {
-    const { pid, began } = JSON.parse(text) as Partial<Holder>;
-    return Number.isInteger(pid) && pid !== undefined && typeof began === 'string' ? { pid, began } : null;
+    const { pid, began, space = '' } = JSON.parse(text) as Partial<Holder>;
+    const whole = Number.isInteger(pid) && pid !== undefined && typeof began === 'string';
+    return whole && typeof space === 'string' ? { pid, began, space } : null;
   } catch {
     return null;
   }
 }
 
-async function lives({ pid, began }: Holder): Promise<boolean> {
-  // Our own id in an old lock: a container's processes count from 1 again at each start.
+async function lives({ pid, began, space }: Holder, spaceHere: string, file: string): Promise<boolean> {
+  // In another container, or before this machine's last start: there process ids count from 1 again.
+  if (space !== spaceHere) return beats(file);
   if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
@@ -73,6 +100,29 @@ async function lives({ pid, began }: Holder): Promise<boolean> {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
   }
   return (await beganAt(pid)) === began;
+}
+
+/** Whether its holder touches the lock, or has put another in its place. */
+async function beats(file: string): Promise<boolean> {
+  const touched = () =>
+    stat(file).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    );
+  const first = await touched();
+  for (let waitedMs = 0; waitedMs < silentMs && first !== null; waitedMs += 250) {
+    await sleep(250);
+    const now = await touched();
+    if (now !== first) return now !== null;
+  }
+  return false;
+}
+
+/** Empty for what this system does not tell. */
+async function spaceHere(): Promise<string> {
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
+  return `${boot.trim()} ${namespace}`.trim();
 }
 
 /** Field 22 of /proc/PID/stat; a zombie counts as gone. Empty where there is no /proc. */

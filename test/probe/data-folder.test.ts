@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -88,16 +88,43 @@ describe('a disk', () => {
 
 describe('the lock', () => {
   const module = join(import.meta.dirname, '../../probe/state/folder-lock.ts');
-  async function holder(folder: string) {
+  async function holder(folder: string, within: readonly string[] = []) {
     const script = `import { lockFolder } from '${module}';
       const { lock } = await lockFolder('${folder}');
       console.log(lock ? 'held' : 'refused');
       setTimeout(() => {}, 60000);`;
-    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script]);
+    const [command = '', ...rest] = [
+      ...within,
+      process.execPath,
+      '--input-type=module-typescript',
+      '-e',
+      script,
+    ];
+    const child = spawn(command, rest);
     onTestFinished(() => void child.kill('SIGKILL'));
     const [said] = (await once(child.stdout, 'data')) as [Buffer];
     return { child, held: said.toString().trim() === 'held' };
   }
+
+  /** As a container: its processes count from 1, and see no others. */
+  const container = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+  const contained = spawnSync('unshare', [...container.slice(1), 'true']).status === 0;
+
+  test.skipIf(!contained)(
+    'holds between two containers, where both are process 1',
+    async () => {
+      const folder = await temp();
+      const { child, held } = await holder(folder, container);
+      expect(held).toBe(true);
+      expect(JSON.parse(await readFile(join(folder, 'lock'), 'utf8')).pid).toBe(1);
+      expect((await holder(folder, container)).held).toBe(false);
+      expect(await lockFolder(folder)).toEqual({ lock: null, heldBy: 1 });
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      expect((await holder(folder, container)).held).toBe(true);
+    },
+    20_000,
+  );
 
   test('of a process that was killed goes to one of several who find it at once', async () => {
     const folder = await temp();
