@@ -20,12 +20,12 @@ async function optionsOf(argv: readonly string[]): Promise<Record<string, unknow
 }
 
 test('a failure with a stranger’s words in it is printed line by line, without what steers a terminal', async () => {
-  let said = '';
+  const said: string[] = [];
   const command = new Command('try').action(() => {
     throw new Failed('two lines:\none with \u001b[2J in it');
   });
-  const code = await runCommandLine(command, [], { ...terminal, err: (text) => void (said += text) });
-  expect([code, said]).toEqual([1, 'parallax: two lines:\none with \ufffd[2J in it\n']);
+  const code = await runCommandLine(command, [], { ...terminal, err: (text) => void said.push(text) });
+  expect([code, ...said]).toEqual([1, 'parallax: two lines:\none with \ufffd[2J in it\n']);
 });
 
 describe('flags written as a manual page has them', () => {
