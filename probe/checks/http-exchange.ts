@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, type Interruption, interrupted, type Phase } from './attempt.ts';
+import { type BodyShare, gatherBody } from './body-room.ts';
 import { handshakeFailure } from './handshake.ts';
 import type { Hop } from './http-plan.ts';
 
@@ -18,7 +19,7 @@ export interface HttpAnswer {
   /** Names and values in turn. */
   readonly headers: readonly Buffer[];
   /** Empty where the body was not wanted. */
-  readonly body: readonly Buffer[];
+  readonly body: Buffer;
   /** Body bytes received, chunked coding taken off. */
   readonly bytes: number;
   /** The body was longer than the endpoint's cap and was left there. */
@@ -27,6 +28,8 @@ export interface HttpAnswer {
 
 export interface ExchangeOptions {
   readonly maxBodyBytes: number;
+  /** Where a body that is kept finds room. */
+  readonly share: BodyShare;
   /** Asked at the head of the answer: keep the body's bytes, only count them, or end the exchange here. */
   readonly body: (status: number, headers: readonly Buffer[]) => 'keep' | 'count' | 'leave';
 }
@@ -56,7 +59,7 @@ export function exchange(
     let status: number | null = null;
     let httpVersion: string | null = null;
     let headers: readonly Buffer[] = [];
-    const body: Buffer[] = [];
+    const body = gatherBody();
     let bytes = 0;
     let informational = 0;
     let keep = false;
@@ -69,7 +72,7 @@ export function exchange(
     const finish = (truncated: boolean) => {
       if (settled || status === null) return;
       settle();
-      resolve({ status, httpVersion: httpVersion ?? '', headers, body, bytes, truncated });
+      resolve({ status, httpVersion: httpVersion ?? '', headers, body: body.whole(), bytes, truncated });
       socket.destroy();
     };
     const fail = (why: Failure) => {
@@ -109,7 +112,12 @@ export function exchange(
         if (settled) return false;
         const room = options.maxBodyBytes - bytes;
         bytes += chunk.length;
-        if (keep) body.push(chunk.length > room ? chunk.subarray(0, room) : chunk);
+        const fitting = chunk.length > room ? chunk.subarray(0, room) : chunk;
+        if (keep && !options.share.take(fitting.length)) {
+          fail(failure('probe.saturated', 'the bodies of other checks leave no room for one more'));
+          return false;
+        }
+        if (keep) body.add(fitting);
         if (chunk.length > room) finish(true);
         return true;
       },

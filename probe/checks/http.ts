@@ -4,6 +4,7 @@ import type { Observation, TlsFacts } from '../../shared/result.ts';
 import { type Attempt, attempted, type StopSignal, toUs } from './attempt.ts';
 import { bodyText, decodeBody } from './body-decode.ts';
 import { judgeBody } from './body-judge.ts';
+import type { BodyRoom, BodyShare } from './body-room.ts';
 import { type DialDeps, dial } from './dial.ts';
 import { handshake } from './handshake.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
@@ -19,8 +20,14 @@ export interface HttpDeps extends DialDeps {
   readonly resolver: NameResolver;
   readonly patterns: PatternLanes;
   readonly robots: RobotsGate;
+  readonly bodies: BodyRoom;
   /** Epoch milliseconds: certificates end by the wall clock. */
   readonly now: () => number;
+}
+
+/** With this check's own part of what all share. */
+interface RunDeps extends HttpDeps {
+  readonly share: BodyShare;
 }
 
 /** What one check found out so far; it is reported whatever comes after. */
@@ -58,11 +65,16 @@ export function checkHttp(
 ): Promise<Observation> {
   return attempted(timeoutMs, stop, async (attempt) => {
     const findings = newFindings();
-    const answered = await follow(plan, findings, attempt, deps);
-    // The clock stops with the last byte: what is done to the body is the probe's own time.
-    const totalMs = performance.now() - attempt.beganMs;
-    const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
-    return observe(plan, findings, attempt, totalMs, why, deps.now());
+    const share = deps.bodies.share();
+    try {
+      const answered = await follow(plan, findings, attempt, { ...deps, share });
+      // The clock stops with the last byte: what is done to the body is the probe's own time.
+      const totalMs = performance.now() - attempt.beganMs;
+      const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
+      return observe(plan, findings, attempt, totalMs, why, deps.now());
+    } finally {
+      share.close();
+    }
   });
 }
 
@@ -71,7 +83,7 @@ async function follow(
   plan: HttpPlan,
   findings: Findings,
   attempt: Attempt,
-  deps: HttpDeps,
+  deps: RunDeps,
 ): Promise<Answered | Failure> {
   let hop = plan.first;
   for (;;) {
@@ -102,12 +114,7 @@ const robotsBytes = 262_144;
 const robotsRedirects = 5;
 
 /** Fetched like any target, within the attempt's deadline, but outside of what is measured. */
-async function askRobots(
-  hop: Hop,
-  plan: HttpPlan,
-  attempt: Attempt,
-  deps: HttpDeps,
-): Promise<Failure | null> {
+async function askRobots(hop: Hop, plan: HttpPlan, attempt: Attempt, deps: RunDeps): Promise<Failure | null> {
   const began = performance.now();
   const unmeasured: Attempt = {
     ...attempt,
@@ -139,7 +146,7 @@ async function askRobots(
     if ('code' in answered || answered.answer.status !== 200) return null;
     const { answer } = answered;
     const encoding = headerValues(answer.headers, 'content-encoding').join(',');
-    const decoded = await decodeBody(joined(answer.body), encoding, robotsBytes);
+    const decoded = await decodeBody(answer.body, encoding, robotsBytes);
     return 'bytes' in decoded ? decoded.bytes.toString('utf8') : null;
   });
   attempt.beganMs += performance.now() - began;
@@ -152,7 +159,7 @@ async function ask(
   plan: HttpPlan,
   findings: Findings,
   attempt: Attempt,
-  deps: HttpDeps,
+  deps: RunDeps,
 ): Promise<HttpAnswer | Failure> {
   const connected = await connectHop(hop, plan, findings, attempt, deps);
   if ('code' in connected) return connected;
@@ -180,6 +187,7 @@ async function ask(
     plan.proxy && !tunnels(hop, plan) ? askedOfProxy(hop, plan.proxy) : hop,
     {
       maxBodyBytes: plan.maxBodyBytes,
+      share: deps.share,
       body(status, headers) {
         if (leadsOn(plan, status, headers) !== null) return 'leave';
         return plan.keepsBody || headerValues(headers, 'content-encoding').length > 0 ? 'keep' : 'count';
@@ -200,7 +208,7 @@ async function connectHop(
   plan: HttpPlan,
   findings: Findings,
   attempt: Attempt,
-  deps: HttpDeps,
+  deps: RunDeps,
 ): Promise<Socket | Failure> {
   const { policy, resolver } = deps;
   for (const name of hop.trusted ? [hop.host, ...plan.otherNames] : [hop.host]) {
@@ -253,7 +261,7 @@ async function readBody(plan: HttpPlan, answer: HttpAnswer, findings: Findings):
   if (answer.truncated) return tooLarge ?? '';
   const encoding = headerValues(answer.headers, 'content-encoding').join(',');
   if (!wanted && encoding === '') return '';
-  const decoded = await decodeBody(joined(answer.body), encoding, plan.maxBodyBytes);
+  const decoded = await decodeBody(answer.body, encoding, plan.maxBodyBytes);
   if ('failure' in decoded) return decoded.failure;
   if ('tooLarge' in decoded) {
     findings.truncated = true;
@@ -263,9 +271,6 @@ async function readBody(plan: HttpPlan, answer: HttpAnswer, findings: Findings):
     return wanted ? failure('body.encoding', 'the body has a content coding that is not known here') : '';
   return wanted ? bodyText(decoded.bytes, headerValues(answer.headers, 'content-type')[0]) : '';
 }
-
-const joined = (chunks: readonly Buffer[]) =>
-  (chunks.length === 1 ? chunks[0] : undefined) ?? Buffer.concat(chunks);
 
 function observe(
   plan: HttpPlan,

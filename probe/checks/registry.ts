@@ -4,6 +4,7 @@ import { type Failure, failure, outcomeOf } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
 import type { TargetPolicy } from '../policy/target-policy.ts';
 import { type StopSignal, stopSignal } from './attempt.ts';
+import { createBodyRoom } from './body-room.ts';
 import type { Checker } from './check.ts';
 import { createDestinationGate, type DestinationLimits, destinationLimits } from './destination-gate.ts';
 import { type OpenSocket, openSocket } from './dial.ts';
@@ -25,6 +26,8 @@ export interface CheckerOptions {
   readonly dnsServer?: string | undefined;
   readonly limits?: DestinationLimits;
   readonly patterns?: PatternLimits;
+  /** Memory for all bodies together. */
+  readonly bodyRoomBytes?: number;
   readonly openSocket?: OpenSocket;
   readonly now?: () => number;
 }
@@ -56,6 +59,7 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
     open: options.openSocket ?? openSocket,
     gate: createDestinationGate(options.limits ?? destinationLimits),
     robots: createRobotsGate(now),
+    bodies: createBodyRoom(options.bodyRoomBytes),
     resolver,
     patterns,
     now,
