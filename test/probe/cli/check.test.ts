@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -22,7 +23,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function run(argv: readonly string[], over: { columns?: number; signal?: AbortSignal } = {}) {
+async function run(
+  argv: readonly string[],
+  over: { columns?: number; signal?: AbortSignal; openSocket?: () => Socket } = {},
+) {
   let [out, err] = ['', ''];
   const terminal: Terminal = {
     out: (text) => {
@@ -36,7 +40,11 @@ async function run(argv: readonly string[], over: { columns?: number; signal?: A
   };
   const signal = over.signal ?? new AbortController().signal;
   const context = { env: { NAME: 'fox' }, cwd: folder, terminal, signal };
-  const code = await runCommandLine(checkCommand(context), argv, terminal);
+  const code = await runCommandLine(
+    checkCommand(context, over.openSocket && { openSocket: over.openSocket }),
+    argv,
+    terminal,
+  );
   return { code, out, err };
 }
 
@@ -67,6 +75,26 @@ describe('parallax check', () => {
     const { code, out } = await run([`http://127.0.0.1:${site.port}/`]);
     expect(code).toBe(1);
     expect(out).toMatch(/policy\.blocked: .*only with --allow-network 127\.0\.0\.1/);
+  });
+
+  test('a file of more pages of one site than a probe would open in a second', async () => {
+    const endpoints = Array.from({ length: 130 }, (_, n) => ({
+      name: `page-${n}`,
+      url: `http://shop.test:${site.port}/${n}`,
+      request: { resolveTo: '192.0.2.7' },
+    }));
+    await writeFile(join(folder, 'pages.json'), JSON.stringify({ endpoints }));
+    // No machine has that address: the connections are made to the site all the same.
+    const openSocket = () => {
+      const socket = connect({ host: '127.0.0.1', port: site.port });
+      Object.defineProperty(socket, 'remoteAddress', { value: '192.0.2.7' });
+      return socket;
+    };
+    const { code, out } = await run(['--spec', 'pages.json', '--json', '--allow-network', '192.0.2.0/24'], {
+      openSocket,
+    });
+    expect(out).not.toContain('probe.saturated');
+    expect([code, out.split('\n').length]).toEqual([0, 131]);
   });
 
   test('a file of several, one JSON object a line in the order of the file', async () => {
