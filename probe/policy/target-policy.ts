@@ -37,7 +37,11 @@ export function createTargetPolicy(options: TargetPolicyOptions): TargetPolicy {
     const found = classifyAddress(parsed);
     const address = found.kind === 'public' ? ipaddr.process(text) : parsed;
     if (found.kind === 'never') return `${text} is ${found.what}: that is never checked`;
-    if (hubs.some((hub) => hub.port === port && hub.host === address.toString())) return ownHub;
+    const isLoopback = address.range() === 'loopback';
+    if (
+      hubs.some((hub) => hub.port === port && (hub.host === address.toString() || (hub.local && isLoopback)))
+    )
+      return ownHub;
     const open = options.allowNetworks.some((rule) => ruleCovers(rule, address, port));
     if (open) return null;
     if (found.kind === 'private')
@@ -71,6 +75,8 @@ const ownHub = "this is the probe's own hub: it is never a target";
 interface Place {
   readonly host: string;
   readonly port: number;
+  /** On this machine. */
+  readonly local: boolean;
 }
 
 /** A hub on `localhost` is also one on every loopback address of that port. */
@@ -78,8 +84,9 @@ function hubPlaces(origin: string): readonly Place[] {
   const url = new URL(origin);
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
   const host = bareHost(url.hostname);
-  const local = ['localhost', '127.0.0.1', '::1'];
-  return (local.includes(host) ? local : [host]).map((each) => ({ host: each, port }));
+  const names = ['localhost', '127.0.0.1', '::1'];
+  const local = names.includes(host) || /^127\./.test(host) || host.endsWith('.localhost');
+  return (local ? [host, ...names] : [host]).map((each) => ({ host: each, port, local }));
 }
 
 /** Lower case, no brackets, no trailing dot, IPv6 in its shortest form. */

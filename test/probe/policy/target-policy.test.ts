@@ -178,6 +178,8 @@ describe('the hub is never a target', () => {
     ['127.0.0.1', 7070, true],
     ['::1', 7070, true],
     ['127.0.0.1', 7071, false],
+    // A hub that listens on every address of this machine is there too.
+    ['127.0.0.2', 7070, true],
     ['203.0.113.5', 8443, true],
     ['203.0.113.5', 443, false],
   ])('the address %s on port %d, whatever name led there: %s', (address, port, refused) => {
