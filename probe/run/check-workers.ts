@@ -17,13 +17,23 @@ interface Lane {
   readonly told: Map<number, Assignment>;
   readonly pending: Map<number, Pending>;
   noiseUs: number;
+  /** Looks since it last said anything. */
+  silent: number;
 }
 
 /** A thread that died is started again, though not in a circle. */
 const restartMs = 1000;
+/** A thread tells its noise each second. One that says nothing over so many looks stands still, and is ended. */
+const mostSilent = 6;
 /** Endpoints come and go: past this a thread forgets them all, and is told again those that stay. */
 const mostTold = 200_000;
 const deadThread = 'the thread of this check has died';
+
+/** For tests. */
+export interface CheckWorkersSeams {
+  readonly start?: (terms: CheckerTerms) => Worker;
+  readonly lookEveryMs?: number;
+}
 
 /**
  * Checks on `count` threads, each with a checker of its own, so that a probe uses as many cores; an endpoint stays with
@@ -33,11 +43,12 @@ export async function startCheckWorkers(
   count: number,
   terms: CheckerTerms,
   log: Logger,
+  { start = startCheckWorker, lookEveryMs = 5000 }: CheckWorkersSeams = {},
 ): Promise<MeasuredChecker> {
   let closing = false;
   let lastId = 0;
   const lanes = Array.from({ length: count }, (): Lane => {
-    const lane: Lane = { worker: null, told: new Map(), pending: new Map(), noiseUs: 0 };
+    const lane: Lane = { worker: null, told: new Map(), pending: new Map(), noiseUs: 0, silent: 0 };
     return lane;
   });
   await Promise.all(lanes.map(open));
@@ -45,10 +56,12 @@ export async function startCheckWorkers(
   /** Resolves when it is ready, or has died trying: then the next one will be tried by itself. */
   function open(lane: Lane): Promise<void> {
     const { promise, resolve: settled } = Promise.withResolvers<void>();
-    const worker = startCheckWorker(terms);
+    const worker = start(terms);
     lane.worker = worker;
     lane.told.clear();
+    lane.silent = 0;
     worker.on('message', (message: FromWorker) => {
+      lane.silent = 0;
       if ('ready' in message) settled();
       else if ('noiseUs' in message) lane.noiseUs = message.noiseUs;
       else if ('done' in message) settle(lane, message.done)?.done(message.measured);
@@ -65,6 +78,18 @@ export async function startCheckWorkers(
     });
     return promise;
   }
+
+  // In looks and not by the clock: a machine that slept gives its threads time to say something.
+  const looking = setInterval(() => {
+    for (const lane of lanes) {
+      lane.silent += 1;
+      if (!lane.worker || lane.silent < mostSilent) continue;
+      lane.silent = 0;
+      log.error({ checks: lane.pending.size }, 'a thread that checks stands still: it is started anew');
+      void lane.worker.terminate();
+    }
+  }, lookEveryMs);
+  looking.unref();
 
   function settle(lane: Lane, id: number): Pending | undefined {
     const pending = lane.pending.get(id);
@@ -102,6 +127,7 @@ export async function startCheckWorkers(
     noiseUs: () => Math.max(...lanes.map((lane) => lane.noiseUs)),
     async close() {
       closing = true;
+      clearInterval(looking);
       await Promise.all(lanes.map(({ worker }) => worker?.terminate()));
     },
   };
