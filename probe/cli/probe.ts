@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { type CliContext, Failed, UsageError } from '../../shared/command-line.ts';
 import { parseBytes } from '../../shared/duration.ts';
+import { probeNameSchema } from '../../shared/enrollment.ts';
 import type { ProbeConfig } from '../config.ts';
 import { openOutbox } from '../deliver/open-outbox.ts';
 import { type ProbeParts, runProbe } from '../main.ts';
@@ -137,7 +138,9 @@ export function readConfig(flags: ProbeFlags, { env, cwd }: Pick<CliContext, 'en
   const metrics = either(flags.metrics, 'METRICS');
   const hubCa = either(flags.hubCa, 'HUB_CA');
   const name = either(flags.name, 'NAME') ?? hostname();
-  if (name.length > 100) throw new UsageError('--name: at most 100 characters');
+  // The hub would refuse it after a round trip, with the token already shown.
+  if (!probeNameSchema.safeParse(name).success)
+    throw new UsageError('--name: 1 to 100 characters that can be seen');
   const capacity = either(flags.capacity, 'CAPACITY');
   return {
     hub: hub ?? null,

@@ -201,6 +201,8 @@ describe('what it is told wrongly', () => {
     [['--hub', 'https://user:secret@hub.example'], 2, /--hub/],
     [['--workers', '0'], 2, /--workers 0: a whole number from 1/],
     [['--workers', '1.5'], 2, /--workers 1.5/],
+    [['--name', 'a\u0007b'], 2, /--name: 1 to 100 characters that can be seen/],
+    [['--name', ''], 2, /--name: 1 to 100/],
     [['--capacity', 'many'], 2, /--capacity many/],
     [['--delivery', 'pigeon'], 2, /--delivery pigeon: auto, kafka or relay/],
     [['--allow-network', '10.1'], 2, /--allow-network '10.1' is not a network/],
