@@ -185,7 +185,9 @@ describe('time', () => {
     hub.aheadUs = 3600 * 1_000_000;
     const probe = await checking();
     await probe.resulted(3);
-    for (const { scheduledAt, startedAt, lateBy } of probe.results.slice(1)) {
+    // The first slot is one made up for; it may end after the next.
+    const slots = probe.results.toSorted((a, b) => a.scheduledAt - b.scheduledAt);
+    for (const { scheduledAt, startedAt, lateBy } of slots.slice(1)) {
       expect(Math.abs(startedAt - hub.nowUs())).toBeLessThan(30 * 1_000_000);
       expect(lateBy).toBe(startedAt - scheduledAt);
       expect(lateBy).toBeLessThan(500_000);
