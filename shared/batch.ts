@@ -1,6 +1,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
 import { batchSchemas, currentBatchSchema } from './batch-schema.ts';
+import { boundArrays } from './bounded-arrays.ts';
 import { type FailureCode, failureTable, isFailureCode, outcomes } from './failure.ts';
 import { type Result, resultKinds } from './result.ts';
 
@@ -59,10 +60,15 @@ export class BatchError extends Error {
   }
 }
 
-const writer = avro.Type.forSchema(batchSchemas[currentBatchSchema] as avro.Schema);
+/** More than a batch may hold, so that one with a few too many is told by its number. */
+const mostArrayItems = 4 * maxBatchResults;
+
+const typeOf = (schema: object) =>
+  avro.Type.forSchema(schema as avro.Schema, { typeHook: boundArrays(mostArrayItems) });
+const writer = typeOf(batchSchemas[currentBatchSchema] ?? {});
 const readers = new Map(
   Object.entries(batchSchemas).map(([version, schema]) => {
-    const type = avro.Type.forSchema(schema as avro.Schema);
+    const type = typeOf(schema);
     return [version, { type, resolver: writer.createResolver(type) }];
   }),
 );

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { zstdCompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -83,6 +83,22 @@ describe('the batch codec', () => {
     ['decode', zstdCompressSync(Buffer.from([1, 2, 3])), current],
   ] as const)('refuses with %s', (code, value, schema) => {
     expect(() => decodeBatch(value, schema)).toThrow(expect.objectContaining({ name: 'BatchError', code }));
+  });
+
+  // A zigzag varint of 2^40, and of -2^40 with the block's size after it, where the number of results stands.
+  test.each([
+    ['2^40 results', [0x80, 0x80, 0x80, 0x80, 0x80, 0x40]],
+    ['a block of 2^40 results', [0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0x02]],
+    ['2000 results and no more bytes', [0xa0, 0x1f]],
+  ])('a few bytes that announce %s are refused at once', (_, count) => {
+    const empty = zstdDecompressSync(encodeBatch({ ...sampleBatch(0), gaps: [] }));
+    // The two last bytes of an empty batch are the numbers of its results and of its gaps.
+    const raw = Buffer.concat([empty.subarray(0, -2), Buffer.from(count)]);
+    const before = process.memoryUsage().heapUsed;
+    expect(() => openBatch(zstdCompressSync(raw), current)).toThrow(
+      expect.objectContaining({ name: 'BatchError', code: 'decode' }),
+    );
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(50_000_000);
   });
 
   test('refuses more results than a batch has', () => {
