@@ -113,9 +113,13 @@ describe('a probe in a process of its own', () => {
     expect(await readdir(dataDir)).not.toContain('lock');
     const all = results().map((one) => `${one.endpointId}@${one.scheduledAt}`);
     expect(new Set(all).size).toBe(all.length);
-    expect(results()).toMatchObject(results().map(() => ({ probeId: 100, regionId: 7, outcome: 'up' })));
+    expect(results()).toMatchObject(results().map(() => ({ probeId: 100, regionId: 7 })));
+    // A machine with no time to spare oversleeps slots; whatever ran was up.
+    const ran = results().filter(({ failure }) => failure?.code !== 'probe.paused');
+    expect(ran.length).toBeGreaterThan(0);
+    expect(ran).toMatchObject(ran.map(() => ({ outcome: 'up' })));
     // Each check that reached the target is in a batch: nothing was in hand when it ended.
-    expect(results().length).toBe([...target.hits.values()].flat().length);
+    expect(ran.length).toBe([...target.hits.values()].flat().length);
   });
 
   test('killed and started again goes on without a token, and repeats no slot', async () => {
