@@ -114,8 +114,9 @@ describe('a probe in a process of its own', () => {
     const all = results().map((one) => `${one.endpointId}@${one.scheduledAt}`);
     expect(new Set(all).size).toBe(all.length);
     expect(results()).toMatchObject(results().map(() => ({ probeId: 100, regionId: 7 })));
-    // A machine with no time to spare oversleeps slots; whatever ran was up.
-    const ran = results().filter(({ failure }) => failure?.code !== 'probe.paused');
+    // A busy machine oversleeps slots, and one that is made up for may still run when the next comes; what ran was up.
+    const notRun = ['probe.paused', 'probe.overrun'];
+    const ran = results().filter(({ failure }) => !notRun.includes(failure?.code ?? ''));
     expect(ran.length).toBeGreaterThan(0);
     expect(ran).toMatchObject(ran.map(() => ({ outcome: 'up' })));
     // Each check that reached the target is in a batch: nothing was in hand when it ended.
