@@ -7,6 +7,7 @@ import { demoCommand } from './demo.ts';
 import { endpointsCommand } from './endpoints.ts';
 import { enrollCommand } from './enroll.ts';
 import { hubCommand } from './hub.ts';
+import { kafkaCommand } from './kafka.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { probesCommand } from './probes.ts';
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   endpoints: endpointsCommand,
   demo: demoCommand,
   probes: probesCommand,
+  kafka: kafkaCommand,
   keys: keysCommand,
   enroll: enrollCommand,
   hub: hubCommand,
