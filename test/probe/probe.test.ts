@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { until } from '../hub/ingest/until.ts';
 import { type FakeHub, startFakeHub } from './fake-hub.ts';
 import { assign, endpoint, type StartedProbe, startProbe, startTarget, tempFolder } from './start-probe.ts';
 
@@ -36,8 +37,10 @@ describe('a probe', () => {
   test('goes from a token to results', async () => {
     assign(hub, endpoint(1, `${target.url}/a`));
     const probe = await enrolled();
-    await probe.resulted(2);
-    const [first, second] = probe.results;
+    // On a busy machine the first slot may come too late to end before the second.
+    const ran = () => probe.results.filter(({ outcome }) => outcome !== 'skipped');
+    await until(() => ran().length >= 2);
+    const [first, second] = ran();
     expect(first).toMatchObject({
       endpointId: 1,
       rev: 1,
@@ -46,7 +49,9 @@ describe('a probe', () => {
       outcome: 'up',
       status: 200,
     });
-    expect((second?.scheduledAt ?? 0) - (first?.scheduledAt ?? 0)).toBe(1_000_000);
+    const apart = (second?.scheduledAt ?? 0) - (first?.scheduledAt ?? 0);
+    expect(apart).toBeGreaterThan(0);
+    expect(apart % 1_000_000).toBe(0);
     expect(target.hits.get('/a')?.length).toBeGreaterThanOrEqual(2);
     await probe.stop();
   });
