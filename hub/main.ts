@@ -175,7 +175,7 @@ function createBus(
 /** Results from the bus into the database, where this replica has that role. */
 async function takeIn(context: HubContext, keeper: Keeper, closing: Closing): Promise<void> {
   const { config, db, registry, log, now, bus, metrics } = context;
-  const { retentionDays, ingestMaxRows: maxRows, ingestMaxMs: maxMs, roles } = config;
+  const { ingestMaxRows: maxRows, ingestMaxMs: maxMs, roles } = config;
   if (!roles.includes('ingest')) return;
   const ingestMetrics = createIngestMetrics(metrics);
   const holes = startHoleWatch({ db, log, metrics: ingestMetrics });
@@ -186,7 +186,6 @@ async function takeIn(context: HubContext, keeper: Keeper, closing: Closing): Pr
     keeper,
     log,
     now,
-    retentionDays,
     maxRows,
     maxMs,
     metrics: ingestMetrics,

@@ -2,23 +2,21 @@ import { setImmediate as breathe, setTimeout as wait } from 'node:timers/promise
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
 import type { Keeper } from '../store/keeper.ts';
-import { dayUs } from '../store/partition-plan.ts';
 import type { Registry } from '../trust/registry.ts';
 import type { BatchHandler, IncomingBatch } from './bus.ts';
 import { createGather } from './gather.ts';
 import { createIngestMetrics, type IngestMetrics } from './ingest-metrics.ts';
 import { type Stored, storeBatches } from './store-batches.ts';
-import { StoreUnavailable, troubleOf } from './trouble.ts';
+import { isPartitionGone, StoreUnavailable, troubleOf } from './trouble.ts';
 import { poisoned, type VerifiedBatch, verifyBatch } from './verify.ts';
 
 export interface IngestOptions {
   readonly db: Database;
   readonly registry: Registry;
-  readonly keeper: Pick<Keeper, 'hasPartition' | 'tend'>;
+  readonly keeper: Pick<Keeper, 'hasPartition' | 'sealedUntilUs' | 'look' | 'tend'>;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** Epoch microseconds. */
   readonly now: () => number;
-  readonly retentionDays: number;
   /** One transaction holds so many rows or waits so long, whichever comes first. */
   readonly maxRows: number;
   readonly maxMs: number;
@@ -35,7 +33,7 @@ const tries = { again: 10, away: 3 };
 
 /** From the bus to the database: decode and verify, gather, then store rows and progress in one transaction. */
 export function createIngest(options: IngestOptions): Ingest {
-  const { db, registry, keeper, log, now, retentionDays, maxRows: maxSize, maxMs } = options;
+  const { db, registry, keeper, log, now, maxRows: maxSize, maxMs } = options;
   const metrics = options.metrics ?? createIngestMetrics();
   const gather = createGather<VerifiedBatch>({ maxSize, maxMs, sizeOf, store });
   let lookedAgainUs = 0;
@@ -54,9 +52,11 @@ export function createIngest(options: IngestOptions): Ingest {
   }
 
   function verify(incoming: IncomingBatch): VerifiedBatch {
-    const nowUs = now();
-    const oldestUs = nowUs - retentionDays * dayUs;
-    return verifyBatch(incoming, registry, { nowUs, oldestUs, hasPartition: keeper.hasPartition });
+    return verifyBatch(incoming, registry, {
+      nowUs: now(),
+      sealedUntilUs: keeper.sealedUntilUs(),
+      hasPartition: keeper.hasPartition,
+    });
   }
 
   /** What another replica has just changed may not be known here yet: look once more, though not for every liar. */
@@ -90,7 +90,7 @@ export function createIngest(options: IngestOptions): Ingest {
   async function isolate(group: readonly VerifiedBatch[], cause: unknown) {
     const [only] = group;
     if (group.length === 1 && only) {
-      const refused = refusalOf(only, cause);
+      const refused = isPartitionGone(cause) && !only.again ? await verifyAnew(only) : refusalOf(only, cause);
       const conflict = (await store([refused])).get(refused);
       return new Map(conflict ? [[only, conflict]] : []);
     }
@@ -98,6 +98,12 @@ export function createIngest(options: IngestOptions): Ingest {
     const first = await store(group.slice(0, middle));
     const second = await store(group.slice(middle));
     return new Map([...first, ...second]);
+  }
+
+  /** Its partition was dropped, by any replica, after it was verified: it is too late by now, and not to blame. */
+  async function verifyAnew({ incoming }: VerifiedBatch): Promise<VerifiedBatch> {
+    await keeper.look();
+    return { ...verify(incoming), again: true };
   }
 
   function refusalOf(batch: VerifiedBatch, cause: unknown): VerifiedBatch {

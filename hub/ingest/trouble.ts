@@ -34,3 +34,9 @@ export function troubleOf(error: unknown): Trouble {
   if (code.startsWith('40')) return 'again';
   return /^(22|23|54)/.test(code) ? 'data' : 'away';
 }
+
+/** No partition of `results` takes the row: a check_violation of the table itself, with no constraint's name. */
+export function isPartitionGone(error: unknown): boolean {
+  const { code, table, constraint } = (error ?? {}) as { code?: string; table?: string; constraint?: string };
+  return code === '23514' && table === 'results' && constraint === undefined;
+}

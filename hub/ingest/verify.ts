@@ -15,8 +15,8 @@ const maxGaps = 500;
 export interface VerifyLimits {
   /** Hub time, epoch microseconds. */
   readonly nowUs: number;
-  /** Results scheduled before it are too late: their partition is gone or about to go. */
-  readonly oldestUs: number;
+  /** Results scheduled before it are too late: their partition is gone, and none is made again. */
+  readonly sealedUntilUs: number;
   /** Whether there is a partition for this instant. */
   readonly hasPartition: (scheduledAtUs: number) => boolean;
 }
@@ -41,6 +41,8 @@ export interface VerifiedBatch {
   readonly doubt: 'registry' | 'partitions' | null;
   /** What is left of a batch that the database would not take. */
   readonly poison?: true;
+  /** Verified a second time, as its partition was gone. */
+  readonly again?: true;
 }
 
 /** Distrusts everything: who speaks is decided by the signature, where from by the registry. */
@@ -123,8 +125,8 @@ function sift(
     const fault = resultFault(result, newestUs);
     const regions = registry.regionsOfEndpoint(result.endpointId);
     if (fault) refuseOne(fault.reason, fault.detail, result);
-    else if (result.scheduledAt < limits.oldestUs) {
-      refuseOne('too_late', `scheduled at ${result.scheduledAt}`, result);
+    else if (result.scheduledAt < limits.sealedUntilUs) {
+      refuseOne('too_late', tooLate(result.scheduledAt, limits.sealedUntilUs), result);
     } else if (!limits.hasPartition(result.scheduledAt)) {
       doubt ??= 'partitions';
       refuseOne('no_partition', `scheduled at ${result.scheduledAt}`, result);
@@ -136,6 +138,11 @@ function sift(
   }
   const claim = { ...claimOf(batch, probe), gaps: batch.gaps };
   return { incoming, claim, regionId: probe.regionId, results, rejects, doubt };
+}
+
+function tooLate(scheduledAtUs: number, sealedUntilUs: number): string {
+  const [at, until] = [scheduledAtUs, sealedUntilUs].map((us) => new Date(us / 1000).toISOString());
+  return `scheduled at ${at}, and what was due before ${until} is past retention and sealed`;
 }
 
 function refuse(

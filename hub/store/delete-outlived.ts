@@ -43,3 +43,8 @@ export async function deleteForgottenStreams(sql: Sql, oldestUs: number, limit =
     [new Date(oldestUs / 1000), limit],
   );
 }
+
+/** Replicas that said nothing for a day: `parallax status` has shown them long enough. */
+export async function deleteForgottenReplicas(sql: Sql): Promise<number> {
+  return sql.run("delete from hub_replicas where seen_at < now() - interval '1 day'");
+}

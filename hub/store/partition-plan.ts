@@ -23,29 +23,63 @@ const aheadUs = 3 * dayUs;
 /** A result that was in time when it was verified still finds its partition when it is stored. */
 const graceUs = hourUs;
 
-/** What is missing and what has outlived retention. Partitions of either width stand side by side, never over one another. */
+/** Two clocks that may differ, epoch microseconds. */
+export interface Clocks {
+  readonly hubUs: number;
+  readonly databaseUs: number;
+}
+
+export interface PartitionsPlan {
+  readonly create: readonly Partition[];
+  /** In the order in which the seal passes them. */
+  readonly drop: readonly Partition[];
+  /** Days to come that should be hours by now: to be split where nothing is in them yet. */
+  readonly split: readonly Partition[];
+}
+
+/**
+ * What is missing and what has outlived retention. Partitions of either width stand side by side, never over one
+ * another, and none is made before `sealedUs`. One clock that is wrong costs nothing: there are partitions for what
+ * either calls now, and only what both call outlived is dropped.
+ */
 export function planPartitions(
   existing: readonly Partition[],
-  nowUs: number,
-  { width, retentionDays }: PartitionPolicy,
-): { create: Partition[]; drop: Partition[] } {
-  const oldestUs = nowUs - retentionDays * dayUs;
-  const outlived = (partition: Partition) => partition.toUs <= oldestUs - graceUs;
-  const drop = existing.filter(outlived);
-  const kept = existing.filter((partition) => !drop.includes(partition)).sort((a, b) => a.fromUs - b.fromUs);
+  { hubUs, databaseUs }: Clocks,
+  { width, retentionDays, sealedUs }: PartitionPolicy & { readonly sealedUs: number },
+): PartitionsPlan {
+  const retentionUs = retentionDays * dayUs;
+  const outlivedUs = Math.min(hubUs, databaseUs) - retentionUs - graceUs;
+  const outlived = (partition: Partition) => partition.toUs <= outlivedUs;
+  const inOrder = [...existing].sort((a, b) => a.fromUs - b.fromUs);
+  const drop = inOrder.filter(outlived);
+  const kept = inOrder.filter((partition) => !outlived(partition));
   const create: Partition[] = [];
-  // Wide ones for what lies behind today: late results are few.
-  const today = floorTo(nowUs, dayUs);
-  const spans = [
-    { from: floorTo(oldestUs, dayUs), to: today, widthUs: dayUs },
-    { from: today, to: floorTo(nowUs + aheadUs, dayUs) + dayUs, widthUs: width === 'day' ? dayUs : hourUs },
-  ];
-  for (const { from, to, widthUs } of spans) {
+  const spanOf = (nowUs: number) => {
+    // Wide ones for what lies behind today: late results are few.
+    const today = floorTo(nowUs, dayUs);
+    const ahead = floorTo(nowUs + aheadUs, dayUs) + dayUs;
+    return [
+      { from: floorTo(nowUs - retentionUs, dayUs), to: today, widthUs: dayUs },
+      { from: today, to: ahead, widthUs: width === 'day' ? dayUs : hourUs },
+    ];
+  };
+  const sealed = { name: 'sealed', fromUs: Number.NEGATIVE_INFINITY, toUs: sealedUs };
+  for (const { from, to, widthUs } of [hubUs, databaseUs].flatMap(spanOf)) {
     for (let at = from; at < to; at += widthUs) {
-      create.push(...uncovered(at, at + widthUs, kept).filter((partition) => !outlived(partition)));
+      const free = uncovered(at, at + widthUs, [sealed, ...kept, ...create]);
+      create.push(...free.filter((partition) => !outlived(partition)));
     }
   }
-  return { create, drop };
+  const isAhead = ({ fromUs }: Partition) => fromUs > Math.max(hubUs, databaseUs);
+  const split = width === 'day' ? [] : kept.filter((one) => isAhead(one) && one.toUs - one.fromUs === dayUs);
+  return { create, drop, split };
+}
+
+/** A day in its hours. */
+export function hoursOf({ fromUs, toUs }: Partition): Partition[] {
+  const hours: Partition[] = [];
+  for (let at = fromUs; at < toUs; at += hourUs) hours.push(partitionOf(at, at + hourUs));
+  return hours;
 }
 
 /** The whole span where nothing stands in it, else the hours of it that are free. */

@@ -1,18 +1,33 @@
 import type { Database, Sql } from './database.ts';
-import { type Partition, partitionFromName } from './partition-plan.ts';
+import { hoursOf, type Partition, partitionFromName } from './partition-plan.ts';
+import { moveSeal } from './seal.ts';
 
 /** Any number nobody else uses. */
 const keeperLock = 7_125_306_403;
 
-/** Runs `work` in a transaction, one keeper at a time over all replicas. */
-export async function asKeeper<T>(db: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
+/**
+ * Runs `work` in a transaction, one keeper at a time over all replicas. To drop takes a lock that waits behind readers,
+ * and writers queue behind it: `lockMs` is how long they may.
+ */
+export async function asKeeper<T>(
+  db: Database,
+  work: (sql: Sql) => Promise<T>,
+  { lockMs = 3000 } = {},
+): Promise<T> {
   return db.transaction(async (sql) => {
     await sql.run("set local lock_timeout = '30s'");
     await sql.run('select pg_advisory_xact_lock($1::bigint)', [keeperLock]);
-    // To attach and to drop takes a lock that waits behind readers: rather later than with writers queued behind it.
-    await sql.run("set local lock_timeout = '3s'");
+    await sql.run(`set local lock_timeout = '${lockMs}ms'`);
     return work(sql);
   });
+}
+
+/** The database's clock, epoch microseconds. */
+export async function databaseClock(sql: Sql): Promise<number> {
+  const { us } = await sql.one<{ us: number }>(
+    'select (extract(epoch from clock_timestamp()) * 1000000)::int8 as us',
+  );
+  return us;
 }
 
 export async function listPartitions(sql: Sql): Promise<Partition[]> {
@@ -35,9 +50,21 @@ export async function createPartition(sql: Sql, { name, fromUs, toUs }: Partitio
   await sql.run(`alter table results attach partition ${table} for values from (${from}) to (${to})`);
 }
 
-/** With it its rows go: what retention says. */
-export async function dropPartition(sql: Sql, { name }: Partition): Promise<void> {
+/** With it its rows go: what retention says. From then on what was due in it, or before, is refused. */
+export async function dropPartition(sql: Sql, { name, toUs }: Partition): Promise<void> {
+  await moveSeal(sql, toUs);
   await sql.run(`drop table if exists ${quoted(name)}`);
+}
+
+/** True where it was empty, and is its hours now. Nobody writes to it meanwhile. */
+export async function splitPartition(sql: Sql, partition: Partition): Promise<boolean> {
+  const table = quoted(partition.name);
+  await sql.run(`lock table ${table} in share row exclusive mode`);
+  const { used } = await sql.one<{ used: boolean }>(`select exists (select from ${table}) as used`);
+  if (used) return false;
+  await sql.run(`drop table ${table}`);
+  for (const hour of hoursOf(partition)) await createPartition(sql, hour);
+  return true;
 }
 
 function quoted(name: string): string {

@@ -263,7 +263,7 @@ describe('one result that is refused spoils no other', () => {
       },
     ],
     ['of the future', 'future', (probe) => resultOf(probe, scene.nowUs + 61_000_000)],
-    ['older than retention', 'too_late', (probe) => resultOf(probe, scene.nowUs - 7 * day - 1)],
+    ['past retention and sealed', 'too_late', (probe) => resultOf(probe, scene.keeper.sealedUntilUs() - 1)],
     ['that is absurd', 'result_invalid', (probe) => resultOf(probe, scene.nowUs, { attempts: -4 })],
   ];
   test.each(cases)('%s', async (_, reason, odd) => {
@@ -486,7 +486,6 @@ test('two consumers with the same pairs and streams in crossed orders neither de
     keeper: scene.keeper,
     log: quiet,
     now: () => scene.nowUs,
-    retentionDays: 7,
     maxRows: 700,
     maxMs: 5,
   });

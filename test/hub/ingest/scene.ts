@@ -64,7 +64,6 @@ export async function makeScene(
     keeper,
     log: quiet,
     now: () => nowUs,
-    retentionDays: 7,
     maxRows: 5000,
     maxMs: 20,
     ...ingestOptions,

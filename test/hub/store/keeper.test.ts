@@ -14,6 +14,9 @@ let db: Database;
 let keepers: Keeper[];
 let nowUs: number;
 let pairs: number;
+/** How wrong this machine's clock is. */
+let aheadUs: number;
+let retentionDays: number;
 
 beforeEach(async () => {
   database = await testDatabase();
@@ -21,6 +24,8 @@ beforeEach(async () => {
   keepers = [];
   nowUs = startUs;
   pairs = 12;
+  aheadUs = 0;
+  retentionDays = 7;
 });
 afterEach(async () => {
   for (const keeper of keepers) await keeper.stop();
@@ -29,11 +34,12 @@ afterEach(async () => {
 });
 
 async function keep(everyMs?: number): Promise<Keeper> {
-  const policy = () => ({ width: partitionWidth(pairs), retentionDays: 7 });
+  const policy = () => ({ width: partitionWidth(pairs), retentionDays });
   const keeper = await startKeeper({
     db,
     log: quiet,
-    now: () => nowUs,
+    now: () => nowUs + aheadUs,
+    databaseNow: async () => nowUs,
     policy,
     ...(everyMs !== undefined && { everyMs }),
   });
@@ -84,14 +90,68 @@ describe('the keeper', () => {
     expect((await names()).at(-1)).toBe('results_20260314');
     pairs = 100_001;
     nowUs = startUs + 2 * dayUs;
+    // Somebody is ahead of us all: what is in a day stays in it.
+    await insertAt(Date.UTC(2026, 2, 13, 12) * 1000);
     await keeper.tend();
     const made = await names();
-    expect(made.slice(-24)).toEqual(
-      Array.from({ length: 24 }, (_, hour) => `results_20260315${String(hour).padStart(2, '0')}`),
-    );
-    expect(made.at(-25)).toBe('results_20260314');
+    const hours = (day: number) =>
+      Array.from({ length: 24 }, (_, hour) => `results_202603${day}${String(hour).padStart(2, '0')}`);
+    expect(made.slice(-50)).toEqual(['results_20260312', 'results_20260313', ...hours(14), ...hours(15)]);
     await insertAt(Date.UTC(2026, 2, 15, 23, 59) * 1000);
     expect(keeper.hasPartition(Date.UTC(2026, 2, 15, 23, 59) * 1000)).toBe(true);
+    expect(keeper.hasPartition(Date.UTC(2026, 2, 14, 0, 0) * 1000)).toBe(true);
+    // And nothing is lost or sealed by it.
+    expect(await db.one('select count(*) from results')).toEqual({ count: 2 });
+    expect(keeper.sealedUntilUs()).toBe(Date.UTC(2026, 2, 5) * 1000);
+  });
+
+  test('takes up again after five days away: all that is outlived goes at once, and is sealed', async () => {
+    const keeper = await keep();
+    await keeper.stop();
+    nowUs = startUs + 5 * dayUs;
+    const back = await keep();
+    expect((await names())[0]).toBe('results_20260308');
+    expect((await names()).at(-1)).toBe('results_20260318');
+    expect(back.sealedUntilUs()).toBe(Date.UTC(2026, 2, 8) * 1000);
+    expect(back.hasPartition(nowUs)).toBe(true);
+  });
+
+  test.each([
+    ['ahead', 40],
+    ['behind', -40],
+  ] as const)(
+    'whose clock is days %s drops nothing, and takes what either clock calls now',
+    async (_, days) => {
+      await keep();
+      for (const back of [6, 3, 0]) await insertAt(startUs - back * dayUs);
+      aheadUs = days * dayUs;
+      const wrong = await keep();
+      expect(await db.one('select count(*) from results')).toEqual({ count: 3 });
+      expect(wrong.hasPartition(startUs)).toBe(true);
+      expect(wrong.hasPartition(startUs - 7 * dayUs)).toBe(true);
+      // What is sealed is made by no clock again.
+      expect(wrong.hasPartition(startUs + aheadUs)).toBe(days > 0);
+      expect(wrong.clockSkewUs()).toBe(aheadUs);
+      aheadUs = 0;
+      await wrong.tend();
+      expect(await db.one('select count(*) from results')).toEqual({ count: 3 });
+    },
+  );
+
+  test('lowers retention at once, and raised again makes nothing that was sealed', async () => {
+    const keeper = await keep();
+    await insertAt(startUs - 5 * dayUs);
+    retentionDays = 2;
+    await keeper.tend();
+    const sealedUs = Date.UTC(2026, 2, 8) * 1000;
+    expect(keeper.sealedUntilUs()).toBe(sealedUs);
+    expect((await names())[0]).toBe('results_20260308');
+    expect(await db.one('select count(*) from results')).toEqual({ count: 0 });
+    retentionDays = 30;
+    await keeper.tend();
+    const other = await keep();
+    expect((await names())[0]).toBe('results_20260308');
+    expect([keeper.sealedUntilUs(), other.sealedUntilUs()]).toEqual([sealedUs, sealedUs]);
   });
 
   test('of many replicas works beside the others, started at once', async () => {
