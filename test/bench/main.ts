@@ -1,41 +1,76 @@
 // npm run bench: figures beside their budget, their peer and the raw limit, all measured in one run.
 import { parseArgs } from 'node:util';
 import { benchCheck } from './check-bench.ts';
+import { benchLease } from './lease-bench.ts';
 import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
 
-const benches: Readonly<Record<string, (seconds: number, say: (line: string) => void) => Promise<Row[]>>> = {
-  check: benchCheck,
-  schedule: benchSchedule,
-  memory: benchMemory,
+/** Numbers that flags give; each bench takes what it knows, in the sizes that DESIGN's budgets are for where none is given. */
+interface Flags {
+  readonly seconds: number;
+  readonly probes: number | null;
+  readonly endpoints: number | null;
+  readonly regions: number | null;
+}
+
+type Bench = (flags: Flags, say: (line: string) => void) => Promise<Row[]>;
+
+const benches: Readonly<Record<string, Bench>> = {
+  check: ({ seconds }, say) => benchCheck(seconds, say),
+  schedule: ({ seconds }, say) => benchSchedule(seconds, say),
+  memory: ({ seconds }, say) => benchMemory(seconds, say),
+  lease: ({ seconds, probes, endpoints, regions }, say) =>
+    benchLease(
+      { seconds, probes: probes ?? 10_000, endpoints: endpoints ?? 100_000, regions: regions ?? 50 },
+      say,
+    ),
 };
+
+/** Minutes each: only where they are named. */
+const byNameAlone = new Set(['lease']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
   check      CPU and latency of HTTP and HTTPS checks, beside blackbox_exporter and node's own client
   schedule   lateness and CPU of the schedule at 2,000 checks a second
   memory     a whole probe with 10,000 endpoints at 500 checks a second: memory, and CPU a check with spool and delivery
+  lease      a hub with [--probes 10000] that poll for leases, [--regions 50] and [--endpoints 100000]: at rest, through
+             edits and through restarts; about five minutes
 
-Without a name all of them. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
+Without a name the first three. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
 The exit code is 1 where a figure is over its budget. Loads to try by hand: parallax bench target|endpoints.`;
 
-function readArguments(): { names: string[]; seconds: number; json: boolean } | string {
+const sizes = { probes: 100_000, endpoints: 1_000_000, regions: 1000 } as const;
+
+function readArguments(): { names: string[]; flags: Flags; json: boolean } | string {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
         seconds: { type: 'string', default: '8' },
+        probes: { type: 'string' },
+        endpoints: { type: 'string' },
+        regions: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
-    const seconds = Number(values.seconds);
-    const unknown = positionals.find((name) => !Object.hasOwn(benches, name));
     if (values.help) return '';
+    const unknown = positionals.find((name) => !Object.hasOwn(benches, name));
     if (unknown !== undefined) return `there is no bench '${unknown}'`;
+    const seconds = Number(values.seconds);
     if (!(seconds >= 1 && seconds <= 600)) return `--seconds ${values.seconds}: from 1 to 600`;
-    return { names: positionals.length > 0 ? positionals : Object.keys(benches), seconds, json: values.json };
+    const size = (name: keyof typeof sizes) => {
+      const text = values[name];
+      if (text === undefined) return null;
+      const value = Number(text);
+      if (Number.isInteger(value) && value >= 1 && value <= sizes[name]) return value;
+      throw new Error(`--${name} ${text}: a whole number from 1 to ${sizes[name]}`);
+    };
+    const flags = { seconds, probes: size('probes'), endpoints: size('endpoints'), regions: size('regions') };
+    const names = Object.keys(benches).filter((name) => !byNameAlone.has(name));
+    return { names: positionals.length > 0 ? positionals : names, flags, json: values.json };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -50,8 +85,7 @@ async function main(): Promise<number> {
   }
   const rows: Row[] = [];
   for (const name of given.names) {
-    const measured =
-      (await benches[name]?.(given.seconds, (line) => console.error(`${name}: ${line}`))) ?? [];
+    const measured = (await benches[name]?.(given.flags, (line) => console.error(`${name}: ${line}`))) ?? [];
     rows.push(...measured);
     if (given.json) for (const each of measured) console.log(JSON.stringify(each));
   }

@@ -17,3 +17,13 @@ export async function memoryMb(pid: number): Promise<{ readonly now: number; rea
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
   return { now: (kilobytes('VmRSS') * 1024) / 1e6, peak: (kilobytes('VmHWM') * 1024) / 1e6 };
 }
+
+/** CPU seconds of a process and of all its children, those that have ended among them: a PostgreSQL with its backends. */
+export async function treeCpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ended = (Number(fields[13]) + Number(fields[14])) / ticksASecond;
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean);
+  const each = await Promise.all([pid, ...children.map(Number)].map((one) => cpuSeconds(one).catch(() => 0)));
+  return each.reduce((sum, seconds) => sum + seconds, ended);
+}

@@ -1,0 +1,235 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../hub/process/port.ts';
+import { treeCpuSeconds } from './process-figures.ts';
+import { type Row, row } from './report.ts';
+import { type Crowd, type CrowdSecond, startCrowd } from './scale/crowd.ts';
+import type { HubProcess } from './scale/hub-process.ts';
+import { type Network, openNetwork } from './scale/network.ts';
+
+export interface LeaseBenchOptions {
+  readonly probes: number;
+  readonly endpoints: number;
+  readonly regions: number;
+  readonly seconds: number;
+  /** Flags for the hub's Node, such as --cpu-prof. */
+  readonly hubFlags?: readonly string[];
+}
+
+type Say = (line: string) => void;
+
+/** As long as an edit may take to be in force everywhere, and the most that it may send to a region. */
+const editBudgetMs = 2000;
+const editBudgetBytes = 64 * 1024;
+const edits = 5;
+const settleWithinMs = 300_000;
+
+/** A hub with thousands of long-polling probes: at rest, through an edit, through restarts. */
+export async function benchLease(options: LeaseBenchOptions, say: Say): Promise<Row[]> {
+  const size = { endpoints: options.endpoints, regions: options.regions, probes: options.probes };
+  const what = `${size.probes} probes, ${size.regions} regions, ${size.endpoints} endpoints`;
+  const network = await openNetwork(size, say);
+  const rows: Row[] = [];
+  const add = (name: string, value: number, unit: string, budget: number | null = null) => {
+    rows.push(
+      row({ bench: 'lease', what: `${name}: ${what}`, value, unit, peer: null, limit: null, budget }),
+    );
+    say(`${name}: ${value >= 100 ? Math.round(value) : value.toPrecision(3)} ${unit}`);
+  };
+  let hub: HubProcess | null = null;
+  let crowd: Crowd | null = null;
+  try {
+    hub = await network.startHub(network.port, options.hubFlags);
+    add('start to ready', hub.readyMs / 1000, 's');
+    add('memory, ready', (await hub.figures()).rssMb, 'MB');
+    crowd = startCrowd(network, [network.port], 8000);
+    const before = await hub.figures();
+    add(
+      'all have their shards after the first start',
+      (await crowd.untilSettled(size.probes, settleWithinMs)) / 1000,
+      's',
+    );
+    const first = await hub.figures();
+    add('CPU of the first start', first.cpuSeconds - before.cpuSeconds, 's');
+    add('peak memory of the first start', first.peakMb, 'MB');
+    await shardsAtRest(crowd, say);
+    await atRest(network, hub, crowd, options.seconds, add);
+    await throughEdits(network, crowd, add);
+    hub = await throughRestart(network, hub, crowd, 'SIGTERM', add);
+    hub = await throughRestart(network, hub, crowd, 'SIGKILL', add);
+    await throughRollingRestart(network, hub, crowd, add);
+    return rows;
+  } finally {
+    await crowd?.stop();
+    await hub?.stop().catch(() => undefined);
+    await network.stop();
+  }
+}
+
+type Add = (name: string, value: number, unit: string, budget?: number | null) => void;
+
+/** Probes that came later took shards of those before: nothing is measured while they move. */
+async function shardsAtRest(crowd: Crowd, say: Say): Promise<void> {
+  say('waiting until no shard moves any more');
+  for (let quiet = 0; quiet < 12; quiet += 1) {
+    await sleep(1000);
+    const bytes = crowd.seconds().reduce((sum, each) => sum + each.assignmentBytes, 0);
+    if (bytes > 0) quiet = -1;
+  }
+}
+
+async function atRest(
+  network: Network,
+  hub: HubProcess,
+  crowd: Crowd,
+  seconds: number,
+  add: Add,
+): Promise<void> {
+  crowd.seconds();
+  const [before, databaseBefore, startedMs] = [
+    await hub.figures(),
+    await treeCpuSeconds(network.databasePid),
+    performance.now(),
+  ];
+  await sleep(Math.max(16, seconds) * 1000);
+  const tookSeconds = (performance.now() - startedMs) / 1000;
+  const after = await hub.figures();
+  const told = crowd.seconds();
+  const leases = told.reduce((sum, each) => sum + each.leases, 0);
+  const cpu = after.cpuSeconds - before.cpuSeconds;
+  const databaseCpu = (await treeCpuSeconds(network.databasePid)) - databaseBefore;
+  add('at rest: leases a second', leases / tookSeconds, '/s');
+  add('at rest: CPU of the hub', cpu / tookSeconds, 'cores');
+  add('at rest: CPU of the hub a lease', (cpu * 1e6) / leases, 'us');
+  add('at rest: CPU of the database', databaseCpu / tookSeconds, 'cores');
+  add('at rest: memory of the hub', after.rssMb, 'MB');
+  add('at rest: failed requests', failures(told), '');
+}
+
+/** One endpoint is edited: until its shard's owner in the last of the regions has fetched it. */
+async function throughEdits(network: Network, crowd: Crowd, add: Add): Promise<void> {
+  const { size, publicUrl, token } = network;
+  crowd.order({ telling: true });
+  await sleep(500);
+  crowd.shards();
+  let [slowestMs, mostBytes] = [0, 0];
+  for (let edit = 0; edit < edits; edit += 1) {
+    const id = 1 + Math.floor((size.endpoints * (edit + 0.5)) / edits);
+    const atMs = performance.timeOrigin + performance.now();
+    const answer = await fetch(`${publicUrl}/api/v1/endpoints/${id}`, {
+      method: 'PATCH',
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/merge-patch+json',
+        'if-match': '*',
+      },
+      body: JSON.stringify({ interval: `${61 + edit}s` }),
+    });
+    if (!answer.ok) throw new Error(`the edit was refused: ${answer.status} ${await answer.text()}`);
+    const byRegion = new Map<number, { ms: number; bytes: number }>();
+    const deadline = performance.now() + 30_000;
+    while (byRegion.size < Math.min(size.regions, size.probes) && performance.now() < deadline) {
+      await sleep(20);
+      for (const shard of crowd.shards()) {
+        const known = byRegion.get(shard.region) ?? { ms: 0, bytes: 0 };
+        byRegion.set(shard.region, {
+          ms: Math.max(known.ms, shard.atMs - atMs),
+          bytes: known.bytes + shard.bytes,
+        });
+      }
+    }
+    if (byRegion.size < Math.min(size.regions, size.probes)) {
+      throw new Error(`an edit reached ${byRegion.size} of ${size.regions} regions in 30 s`);
+    }
+    slowestMs = Math.max(slowestMs, ...[...byRegion.values()].map(({ ms }) => ms));
+    mostBytes = Math.max(mostBytes, ...[...byRegion.values()].map(({ bytes }) => bytes));
+    await sleep(3000);
+  }
+  add(`slowest of ${edits} edits in force in all regions`, slowestMs, 'ms', editBudgetMs);
+  add('most bytes of an edit a region', mostBytes, 'bytes', editBudgetBytes);
+  crowd.order({ telling: false });
+}
+
+async function throughRestart(
+  network: Network,
+  hub: HubProcess,
+  crowd: Crowd,
+  signal: NodeJS.Signals,
+  add: Add,
+): Promise<HubProcess> {
+  const name = signal === 'SIGKILL' ? 'killed and started' : 'restarted';
+  crowd.seconds();
+  await hub.stop(signal);
+  crowd.order({ anew: true });
+  const next = await network.startHub(hub.port);
+  const startedMs = performance.now();
+  await crowd.untilSettled(network.size.probes, settleWithinMs);
+  add(`${name}: all have a lease after it is ready`, (performance.now() - startedMs) / 1000, 's');
+  await sleep(10_000);
+  const told = crowd.seconds();
+  const figures = await next.figures();
+  add(`${name}: most requests a second`, Math.max(...told.map((each) => each.requests)), '/s');
+  add(`${name}: CPU of the hub until 10 s after`, figures.cpuSeconds, 's');
+  add(`${name}: peak memory`, figures.peakMb, 'MB');
+  add(`${name}: answers that were refusals`, refusals(told), '');
+  return next;
+}
+
+/** Two replicas; the first is replaced while the other answers, then the other. */
+async function throughRollingRestart(
+  network: Network,
+  first: HubProcess,
+  crowd: Crowd,
+  add: Add,
+): Promise<void> {
+  const { size } = network;
+  const otherPort = await freePort();
+  let other = await network.startHub(otherPort);
+  let one = first;
+  try {
+    crowd.order({ ports: [one.port, other.port] });
+    await sleep(10_000);
+    crowd.seconds();
+    const startedMs = performance.now();
+    crowd.order({ ports: [other.port] });
+    await one.stop();
+    one = await network.startHub(first.port);
+    crowd.order({ ports: [one.port] });
+    await other.stop();
+    other = await network.startHub(otherPort);
+    crowd.order({ ports: [one.port, other.port], anew: true });
+    await crowd.untilSettled(size.probes, settleWithinMs);
+    add('rolling restart of two: all have a lease after', (performance.now() - startedMs) / 1000, 's');
+    await sleep(2000);
+    const told = crowd.seconds();
+    add(
+      'rolling restart of two: most requests a second',
+      Math.max(...told.map((each) => each.requests)),
+      '/s',
+    );
+    add('rolling restart of two: answers that were refusals', refusals(told), '');
+    add('rolling restart of two: peak memory of the second', (await other.figures()).peakMb, 'MB');
+  } finally {
+    await other.stop();
+    if (one !== first) await one.stop();
+  }
+}
+
+function failures(told: readonly CrowdSecond[]): number {
+  return told.reduce(
+    (sum, { errors }) => sum + Object.values(errors).reduce((all, each) => all + each, 0),
+    0,
+  );
+}
+
+/** What the hub itself answered: a connection that is refused while nobody listens is none. */
+function refusals(told: readonly CrowdSecond[]): number {
+  return told.reduce(
+    (sum, { errors }) =>
+      sum +
+      Object.entries(errors).reduce(
+        (all, [what, each]) => all + (/^(lease|assignments) /.test(what) ? each : 0),
+        0,
+      ),
+    0,
+  );
+}
