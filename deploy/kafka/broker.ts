@@ -28,13 +28,16 @@ export interface BrokerOptions {
   readonly heapMb?: number;
   /** server.properties lines on top of ours. */
   readonly properties?: Readonly<Record<string, string>>;
+  readonly jvmFlags?: readonly string[];
+  /** PEM, where the first listener asks for a certificate: whether it is ready is asked with this one. */
+  readonly ssl?: { readonly ca: string; readonly cert: string; readonly key: string };
 }
 
 const readyDeadlineMs = 90_000;
 
 /** One node of Apache Kafka 4, broker and KRaft controller in one, on loopback. What is in `dataDir` goes on. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { jars, port, dataDir, signal, heapMb = 512 } = options;
+  const { jars, port, dataDir, signal, heapMb = 512, jvmFlags = [], ssl } = options;
   if (!(await portIsFree(port))) {
     throw new Error(
       `port ${port} on 127.0.0.1 is in use: stop what listens there, or choose another with --port`,
@@ -44,7 +47,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const config = join(dataDir, 'server.properties');
   await writeFile(config, propertiesText(await properties(options)));
   const memory = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+ExitOnOutOfMemoryError'];
-  const flags = [...memory, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', jars.classPath];
+  const flags = [
+    ...memory,
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+    ...jvmFlags,
+    '-cp',
+    jars.classPath,
+  ];
   if (!existsSync(join(logDir(dataDir), 'meta.properties'))) {
     const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config];
     await run(jars.java, [...flags, ...format], { signal, timeout: 60_000 });
@@ -68,7 +77,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     ]);
   };
   try {
-    await becomesReady(broker, address, logFile, signal);
+    await becomesReady(broker, () => answers(address, ssl), logFile, signal);
     return { address, pid: broker.pid, exited: broker.exited, stop };
   } catch (error) {
     await stop();
@@ -123,14 +132,14 @@ function clusterId(): string {
 /** Ready is a broker that answers and counts itself in, not an open port. */
 async function becomesReady(
   broker: Tethered,
-  address: string,
+  ready: () => Promise<boolean>,
   logFile: string,
   signal: AbortSignal,
 ): Promise<void> {
   const until = performance.now() + readyDeadlineMs;
   while (performance.now() < until) {
     signal.throwIfAborted();
-    if (await answers(address)) return;
+    if (await ready()) return;
     if (await endsWithin(broker.exited, 200)) {
       const text = await readFile(logFile, 'utf8').catch(() => '');
       const said = text
@@ -144,8 +153,13 @@ async function becomesReady(
   throw new Error(`Kafka was not ready after ${readyDeadlineMs / 1000} s: the log is ${logFile}`);
 }
 
-async function answers(address: string): Promise<boolean> {
-  const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 0 } });
+async function answers(address: string, ssl: BrokerOptions['ssl']): Promise<boolean> {
+  const kafka = new Kafka({
+    brokers: [address],
+    ...(ssl && { ssl }),
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 0 },
+  });
   const admin = kafka.admin();
   try {
     await admin.connect();

@@ -22,11 +22,11 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as con
 const dayMs = 86_400_000;
 
 /** A certificate authority that nobody trusts but those who are told to. */
-export async function makeAuthority(nowMs: number): Promise<KeyPair> {
+export async function makeAuthority(nowMs: number, name = 'Parallax demo authority'): Promise<KeyPair> {
   const keys = await generateKeys();
   const cert = await X509CertificateGenerator.createSelfSigned({
     serialNumber: '01',
-    name: 'CN=Parallax demo authority',
+    name: `CN=${name}`,
     notBefore: new Date(nowMs - dayMs),
     notAfter: new Date(nowMs + 3650 * dayMs),
     signingAlgorithm: algorithm,
@@ -39,24 +39,30 @@ export async function makeAuthority(nowMs: number): Promise<KeyPair> {
   return { cert: cert.toString('pem'), key: await keyPem(keys.privateKey) };
 }
 
-/** A server certificate for the names and addresses, signed by the authority. */
-export async function issueCertificate(
-  authority: KeyPair,
-  subject: {
-    readonly dns: readonly string[];
-    readonly ips: readonly string[];
-    readonly notBeforeMs: number;
-    readonly notAfterMs: number;
-  },
-): Promise<KeyPair> {
+export interface CertificateSubject {
+  /** Default: the first of its names. */
+  readonly commonName?: string;
+  readonly dns: readonly string[];
+  readonly ips: readonly string[];
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** Default: a server. */
+  readonly roles?: readonly ('server' | 'client')[];
+}
+
+const usages = { server: ExtendedKeyUsage.serverAuth, client: ExtendedKeyUsage.clientAuth } as const;
+
+/** A certificate for the names and addresses, signed by the authority. */
+export async function issueCertificate(authority: KeyPair, subject: CertificateSubject): Promise<KeyPair> {
+  const { commonName = subject.dns[0] ?? subject.ips[0], roles = ['server'] } = subject;
   const keys = await generateKeys();
   const issuer = new X509Certificate(authority.cert);
   const der = PemConverter.decode(authority.key)[0];
-  if (!der) throw new Error('the demo authority has no key: remove its folder, it is made again');
+  if (!der) throw new Error('the authority has no key: remove its folder, it is made again');
   const signingKey = await crypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
   const cert = await X509CertificateGenerator.create({
     serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString('hex'),
-    subject: `CN=${subject.dns[0] ?? subject.ips[0]}`,
+    subject: `CN=${commonName}`,
     issuer: issuer.subject,
     notBefore: new Date(subject.notBeforeMs),
     notAfter: new Date(subject.notAfterMs),
@@ -66,14 +72,19 @@ export async function issueCertificate(
     extensions: [
       new BasicConstraintsExtension(false),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      new SubjectAlternativeNameExtension([
-        ...subject.dns.map((value) => ({ type: 'dns' as const, value })),
-        ...subject.ips.map((value) => ({ type: 'ip' as const, value })),
-      ]),
+      new ExtendedKeyUsageExtension(roles.map((role) => usages[role])),
+      ...alternativeNames(subject),
     ],
   });
   return { cert: cert.toString('pem'), key: await keyPem(keys.privateKey) };
+}
+
+function alternativeNames({ dns, ips }: CertificateSubject): SubjectAlternativeNameExtension[] {
+  const names = [
+    ...dns.map((value) => ({ type: 'dns' as const, value })),
+    ...ips.map((value) => ({ type: 'ip' as const, value })),
+  ];
+  return names.length > 0 ? [new SubjectAlternativeNameExtension(names)] : [];
 }
 
 function generateKeys(): Promise<CryptoKeyPair> {
