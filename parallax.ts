@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   check: ['probe', 'check a URL from here, now, without a hub'],
   results: ['hub', "show or follow an endpoint's results"],
   kafka: ['hub', "prepare a Kafka cluster, or mend the hub's place in its log"],
+  status: ['hub', 'how everything is on one screen, and what to do'],
   keys: ['hub', "show or rotate the hub's keys"],
   tokens: ['hub', 'make, list or revoke API tokens'],
   'sign-in': ['hub', 'make a one-time sign-in link for the dashboard'],

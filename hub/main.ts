@@ -8,6 +8,7 @@ import { regionsApi } from './api/regions.ts';
 import { resultsApi } from './api/results.ts';
 import { serve } from './api/serve.ts';
 import { signInLinksApi } from './api/sign-in-links.ts';
+import { statusApi } from './api/status.ts';
 import { tokensApi } from './api/tokens.ts';
 import { type Closing, createClosing } from './closing.ts';
 import type { HubConfig } from './config.ts';
@@ -22,6 +23,7 @@ import { createKafkaBus } from './ingest/kafka-bus.ts';
 import { probeRoutes } from './probe-routes.ts';
 import { createReadiness } from './readiness.ts';
 import { startStore } from './start-store.ts';
+import { startHeartbeat } from './status/heartbeat.ts';
 import { claimNote } from './store/claim-note.ts';
 import { type Keeper, startKeeper } from './store/keeper.ts';
 import { listenForChanges } from './store/listen-for-changes.ts';
@@ -136,6 +138,7 @@ async function startHub(
     return leasesEnded;
   };
   closing.add('leases', endLeases);
+  const health = createReadiness({ db, bus, keeper, schemaVersion: migrations.length, now, stopping });
   const app = createApp({
     config,
     version,
@@ -144,11 +147,23 @@ async function startHub(
     keys,
     metrics,
     clockMs,
-    health: createReadiness({ db, bus, keeper, schemaVersion: migrations.length, now, stopping }),
+    health,
     ...(leases && { routes: routesOf(context, leases, trust) }),
   });
   const serving = await serve({ app, listen: config.listen, tls: config.tls, log, clockMs });
   closing.add('requests', () => serving.stop(stopMs.requests));
+  const heartbeat = startHeartbeat({
+    db,
+    config,
+    version,
+    port: serving.port,
+    bus,
+    keeper,
+    health,
+    metrics,
+    log,
+  });
+  closing.add('heartbeat', () => heartbeat.stop());
   // Before the server: whoever waits for a lease is answered.
   closing.add('waiting leases', endLeases);
 
@@ -205,6 +220,7 @@ function routesOf(context: HubContext, leases: Leases, trust: ReturnType<typeof 
       tokensApi(context),
       signInLinksApi(context),
       auditApi(context),
+      statusApi(context),
     ],
     pages: [pageRoutes(context)],
   };

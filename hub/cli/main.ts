@@ -13,6 +13,7 @@ import { migrateCommand } from './migrate.ts';
 import { probesCommand } from './probes.ts';
 import { resultsCommand } from './results.ts';
 import { signInCommand } from './sign-in.ts';
+import { statusCommand } from './status.ts';
 import { tokensCommand } from './tokens.ts';
 import { upCommand } from './up.ts';
 
@@ -31,6 +32,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   migrate: migrateCommand,
   results: resultsCommand,
   'sign-in': signInCommand,
+  status: statusCommand,
   tokens: tokensCommand,
   up: upCommand,
 };

@@ -39,4 +39,6 @@ export interface BusStatus {
   /** What is missing, for the person who can act, where not ready. */
   readonly reason: string | null;
   readonly lag: number | null;
+  /** The partition that is furthest behind, where that is known. */
+  readonly slowest?: { readonly partition: number; readonly lag: number } | null;
 }
