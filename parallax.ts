@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   kafka: ['hub', "prepare a Kafka cluster, or mend the hub's place in its log"],
   status: ['hub', 'how everything is on one screen, and what to do'],
   keys: ['hub', "show or rotate the hub's keys"],
+  secret: ['hub', 'change PARALLAX_SECRET, with hubs running on'],
   tokens: ['hub', 'make, list or revoke API tokens'],
   'sign-in': ['hub', 'make a one-time sign-in link for the dashboard'],
   audit: ['hub', 'show who changed what'],

@@ -10,6 +10,8 @@ export interface HubConfig {
   readonly keysDir: string;
   /** PARALLAX_SECRET: 32 bytes, base64 or hex; seals credentials at rest. */
   readonly secret: Uint8Array;
+  /** PARALLAX_SECRET_ALSO: what else opens them, while the secret is changed. */
+  readonly alsoSecrets: readonly Uint8Array[];
   /** PARALLAX_ENV: first part of topic names. */
   readonly env: string;
   readonly roles: readonly ('api' | 'ingest' | 'judge' | 'alert')[];

@@ -101,6 +101,7 @@ async function startHub(
     db,
     keys,
     secret: config.secret,
+    alsoSecrets: config.alsoSecrets,
     changes,
     log,
     retentionDays,

@@ -1,17 +1,9 @@
 import ipaddr from 'ipaddr.js';
 import { parseDuration } from '../shared/duration.ts';
 import type { HubConfig } from './config.ts';
+import { readSecrets } from './read-secrets.ts';
 import { readStore, readText } from './read-store-config.ts';
-import {
-  createSettings,
-  type Env,
-  listOf,
-  oneOf,
-  type Settings,
-  secretSetting,
-  setting,
-  wholeNumber,
-} from './settings.ts';
+import { createSettings, type Env, listOf, oneOf, type Settings, setting, wholeNumber } from './settings.ts';
 import { listenText, originOf, parseListen } from './up/listen.ts';
 
 /** What `parallax hub` was called with; each goes before its variable. */
@@ -38,10 +30,6 @@ const hostName = listOf('host names without a port', (word) =>
 const networks = listOf('networks like 10.0.0.0/8', (word) =>
   ipaddr.isValidCIDR(word) ? word : ipaddr.isValid(word) ? word : null,
 );
-const secret = secretSetting(
-  '32 bytes in base64 or hex: make one with `openssl rand -base64 32`',
-  secretFrom,
-);
 /**
  * Reads everything the hub can be told, in one place. Throws SettingsError with all that is wrong, each naming its
  * variable or flag and what would be right; no message shows a secret.
@@ -61,11 +49,7 @@ export function readHubConfig(
     path,
     "name the folder of the hub's private keys; they are made there at the first start",
   );
-  const sealing = need(
-    { variable: 'PARALLAX_SECRET', orFile: true },
-    secret,
-    'it seals credentials at rest: keep the output of `openssl rand -base64 32` in it',
-  );
+  const { secret, alsoSecrets } = readSecrets(settings);
   const retentionDays = read({ variable: 'PARALLAX_RETENTION_DAYS' }, wholeNumber(1, 3650), 7);
   const config = {
     listen: at,
@@ -75,6 +59,7 @@ export function readHubConfig(
     roles: read({ flag: ['--roles', flags.roles], variable: 'PARALLAX_ROLES' }, role, [...roles]),
     kafka,
     migrate: flags.migrate ?? true,
+    alsoSecrets,
     retentionDays,
     leaseTtlSeconds: read({ variable: 'PARALLAX_LEASE_TTL' }, durationWithin('1m', '7d'), 21_600_000) / 1000,
     ingestMaxRows: read({ variable: 'INGEST_MAX_ROWS' }, wholeNumber(1, 50_000), 5000),
@@ -89,10 +74,10 @@ export function readHubConfig(
     );
   }
   settings.settle();
-  if (databaseUrl === undefined || keysDir === undefined || sealing === undefined) {
+  if (databaseUrl === undefined || keysDir === undefined || secret === undefined) {
     throw new Error('a setting is missing, and settle() let it pass');
   }
-  return { ...config, databaseUrl, keysDir, secret: sealing };
+  return { ...config, databaseUrl, keysDir, secret };
 }
 
 /** A duration in milliseconds. */
@@ -149,11 +134,4 @@ function originFrom(text: string): string | null {
   if (!url || !/^https?:$/.test(url.protocol)) return null;
   const bare = url.pathname === '/' && !url.search && !url.hash && !url.username && !url.password;
   return bare ? url.origin : null;
-}
-
-function secretFrom(text: string): Uint8Array | null {
-  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
-  if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return null;
-  const bytes = Buffer.from(text, 'base64');
-  return bytes.length === 32 ? bytes : null;
 }

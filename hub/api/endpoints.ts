@@ -187,12 +187,12 @@ const apply = createRoute({
 
 export interface EndpointsApiContext extends Pick<HubContext, 'db'> {
   readonly keys: Pick<HubContext['keys'], 'hmac'>;
-  readonly config: Pick<HubContext['config'], 'secret'>;
+  readonly config: Pick<HubContext['config'], 'secret'> & Partial<Pick<HubContext['config'], 'alsoSecrets'>>;
 }
 
 export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
   const app = apiRouter();
-  const writer = createEndpointWriter({ db, keys, secret: config.secret });
+  const writer = createEndpointWriter({ db, keys, secret: config.secret, alsoSecrets: config.alsoSecrets });
   const { $schema: _, ...documentSchema } = z.toJSONSchema(httpEndpointSchema, {
     io: 'input',
     unrepresentable: 'any',

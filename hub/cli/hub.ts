@@ -29,6 +29,7 @@ Environment (NAME_FILE names a file that holds it, for those marked *):
   DATABASE_URL *          the PostgreSQL, 14 or newer
   PARALLAX_KEYS           folder of the hub's private keys, made at the first start
   PARALLAX_SECRET *       32 bytes in base64 or hex; seals credentials at rest
+  PARALLAX_SECRET_ALSO *  what else opens them while the secret is changed
   PARALLAX_PUBLIC_URL     where probes and browsers find the hub, such as https://hub.example
   PARALLAX_HOSTS          further host names that are ours
   KAFKA_BROKERS           results travel through Kafka; README.md lists the rest of KAFKA_*

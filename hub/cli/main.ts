@@ -12,6 +12,7 @@ import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { probesCommand } from './probes.ts';
 import { resultsCommand } from './results.ts';
+import { secretCommand } from './secret.ts';
 import { signInCommand } from './sign-in.ts';
 import { statusCommand } from './status.ts';
 import { tokensCommand } from './tokens.ts';
@@ -31,6 +32,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   completion: (context) => completionCommand(context, { own: commands }),
   migrate: migrateCommand,
   results: resultsCommand,
+  secret: secretCommand,
   'sign-in': signInCommand,
   status: statusCommand,
   tokens: tokensCommand,

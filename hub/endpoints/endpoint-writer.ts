@@ -85,11 +85,13 @@ export function createEndpointWriter(options: {
   readonly keys: Pick<HubKeys, 'hmac'>;
   /** PARALLAX_SECRET, 32 bytes. */
   readonly secret: Uint8Array;
+  /** PARALLAX_SECRET_ALSO. */
+  readonly alsoSecrets?: readonly Uint8Array[] | undefined;
   /** How long a writer waits for those before it. */
   readonly patienceMs?: number;
 }): EndpointWriter {
   const { db, keys, patienceMs = 15_000 } = options;
-  const box = createSecretBox(options.secret);
+  const box = createSecretBox(options.secret, options.alsoSecrets);
   const trusted = (row: EndpointRow | null) => (row && endpointRowHolds(keys.hmac, row) ? row : null);
 
   /** The row a document becomes; null where it is what is there already. */

@@ -8,6 +8,7 @@ import type { Bus } from '../ingest/bus.ts';
 import type { Database } from '../store/database.ts';
 import { beatReplica, forgetReplica } from '../store/hub-replicas.ts';
 import type { Keeper } from '../store/keeper.ts';
+import { secretMark } from '../trust/check-secret.ts';
 import { listenText } from '../up/listen.ts';
 import { certificateEnds } from './certificate-ends.ts';
 import { databaseDisk } from './database-disk.ts';
@@ -88,6 +89,7 @@ async function reportOf(
     rssBytes: process.memoryUsage.rss(),
     pool: db.pool(),
     leaseTtlSeconds: config.leaseTtlSeconds,
+    sealsWith: secretMark(config.secret),
     retentionDays: config.retentionDays,
     certificates: await certificateEnds(config),
     disk: await databaseDisk(db, config.databaseUrl),

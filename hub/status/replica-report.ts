@@ -21,6 +21,8 @@ export const replicaReportSchema = z.object({
   rssBytes: z.number(),
   pool: z.object({ total: z.number(), idle: z.number(), waiting: z.number() }),
   leaseTtlSeconds: z.number(),
+  /** Tells which PARALLAX_SECRET it seals with, and nothing of it (hub/trust/check-secret.ts). */
+  sealsWith: z.string().optional(),
   retentionDays: z.number(),
   /** Certificates it holds, with the instant at which each ends, epoch milliseconds. */
   certificates: z.array(z.object({ what: z.string(), file: z.string(), endsAtMs: z.number() })),

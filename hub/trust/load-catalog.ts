@@ -27,6 +27,8 @@ export interface CatalogOptions {
   readonly keys: Pick<HubKeys, 'hmac'>;
   /** PARALLAX_SECRET, 32 bytes. */
   readonly secret: Uint8Array;
+  /** PARALLAX_SECRET_ALSO: what else opens credentials while the secret is changed. */
+  readonly alsoSecrets?: readonly Uint8Array[];
   readonly changes: Changes;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly retentionDays: number;
@@ -53,8 +55,8 @@ const compareMs = 300_000;
 export async function startCatalog(options: CatalogOptions): Promise<Catalog> {
   const { db, keys, secret, changes, log, retentionDays, now = () => Date.now() * 1000 } = options;
   const { metrics = createCatalogMetrics() } = options;
-  await checkSecret(db, secret);
-  const box = createSecretBox(secret);
+  await checkSecret(db, secret, options.alsoSecrets);
+  const box = createSecretBox(secret, options.alsoSecrets);
   const decode = createDecoder();
   const regions = createRegionHistory(now, retentionDays * dayUs);
   const listeners = new Set<(changed: readonly number[]) => void>();

@@ -31,8 +31,26 @@ export interface SecretBox {
 const [ivBytes, tagBytes] = [12, 16];
 const form = 'v1.';
 
-/** `secret`: 32 bytes. */
-export function createSecretBox(secret: Uint8Array): SecretBox {
+/**
+ * `secret`: 32 bytes. While it is changed, what is sealed with one of `also` opens too; sealed is with `secret` alone.
+ */
+export function createSecretBox(secret: Uint8Array, also: readonly Uint8Array[] = []): SecretBox {
+  const first = boxOf(secret);
+  if (also.length === 0) return first;
+  const all = [first, ...also.map(boxOf)];
+  return {
+    seal: first.seal,
+    open(place, sealed) {
+      for (const box of all) {
+        const plain = box.open(place, sealed);
+        if (plain !== null) return plain;
+      }
+      return null;
+    },
+  };
+}
+
+function boxOf(secret: Uint8Array): SecretBox {
   if (secret.length !== 32) throw new RangeError(`PARALLAX_SECRET has ${secret.length} bytes instead of 32`);
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'parallax/sealed/v1', 32));
   return {
@@ -163,6 +181,36 @@ export function sealDocument(
     }
   }
   return problems.length > 0 ? { problems } : { spec, sealed };
+}
+
+export interface Resealed {
+  readonly sealed: Sealed;
+  /** How many values were sealed with another secret before. */
+  readonly changed: number;
+  /** Fields that no secret here opens: they stay as they are. */
+  readonly lost: readonly string[];
+}
+
+/** The same values, each sealed with `to` where it was not; what is sealed with it already keeps its bytes. */
+export function resealDocument(
+  from: SecretBox,
+  to: SecretBox,
+  endpointId: number,
+  document: SealedDocument,
+): Resealed {
+  const { clear, lost } = openDocument(from, endpointId, document);
+  const [target, whole] = [targetOf(clear), wholeTargetOf(clear)];
+  const sealed: Record<string, string> = { ...document.sealed };
+  let changed = 0;
+  for (const { field, value } of sealableValues(clear)) {
+    const old = document.sealed[field];
+    if (old === undefined || lost.includes(field)) continue;
+    const place = placeOf(endpointId, field, partOfTarget.has(field) ? target : whole);
+    if (to.open(place, old) !== null) continue;
+    sealed[field] = to.seal(place, value);
+    changed += 1;
+  }
+  return { sealed, changed, lost };
 }
 
 function clearValue(document: EndpointDocument, field: string): string | undefined {

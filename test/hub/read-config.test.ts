@@ -40,6 +40,7 @@ describe('what the hub is told', () => {
       roles: ['api', 'ingest', 'judge', 'alert'],
       kafka: null,
       migrate: true,
+      alsoSecrets: [],
       retentionDays: 7,
       leaseTtlSeconds: 21_600,
       tls: null,

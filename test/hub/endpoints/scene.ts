@@ -69,7 +69,7 @@ export interface EndpointsScene {
   env: Record<string, string | undefined>;
   /** Writes a file into the folder in which the CLI runs. */
   file(name: string, content: string): Promise<string>;
-  catalogAgain(secret?: Uint8Array): Promise<Catalog>;
+  catalogAgain(secret?: Uint8Array, alsoSecrets?: readonly Uint8Array[]): Promise<Catalog>;
   end(): Promise<void>;
 }
 
@@ -85,9 +85,18 @@ export async function endpointsScene(): Promise<EndpointsScene> {
   const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
   const changes = listenForChanges({ url: database.url, log });
   const catalogs: Catalog[] = [];
-  const catalogAgain = async (other = secret) => {
+  const catalogAgain = async (other: Uint8Array = secret, alsoSecrets: readonly Uint8Array[] = []) => {
     const now = () => Date.now() * 1000 + scene.laterUs;
-    const catalog = await startCatalog({ db, keys, secret: other, changes, log, retentionDays: 7, now });
+    const catalog = await startCatalog({
+      db,
+      keys,
+      secret: other,
+      alsoSecrets,
+      changes,
+      log,
+      retentionDays: 7,
+      now,
+    });
     catalogs.push(catalog);
     return catalog;
   };

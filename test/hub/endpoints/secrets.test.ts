@@ -352,7 +352,7 @@ describe('PARALLAX_SECRET', () => {
   test('that is another one is told at start, in one line', async () => {
     await scene.create(document({ bearer: 's3cret' }));
     await expect(scene.catalogAgain(randomBytes(32))).rejects.toThrow(
-      /^PARALLAX_SECRET is not the one that the credentials of \d+ endpoints in this database are sealed with: set the one they were written with$/,
+      /^PARALLAX_SECRET is not the one that the credentials of \d+ endpoints in this database are sealed with: set the one they were written with, as PARALLAX_SECRET or, to change it, as PARALLAX_SECRET_ALSO$/,
     );
     await (await scene.catalogAgain()).refresh();
   });
