@@ -18,6 +18,15 @@ export function readStoreConfig(env: Env, readFile: (path: string) => string = r
   return { ...rest, databaseUrl };
 }
 
+/** For commands that only speak to Kafka. Throws SettingsError. */
+export function readKafkaSettings(env: Env, readFile: (path: string) => string = readText) {
+  const settings = createSettings(env, readFile);
+  const environment = settings.read({ variable: 'PARALLAX_ENV' }, environmentName, 'dev');
+  const kafka = readKafkaConfig(settings, environment);
+  settings.settle();
+  return { environment, kafka };
+}
+
 export function readStore(settings: Settings) {
   const environment = settings.read({ variable: 'PARALLAX_ENV' }, environmentName, 'dev');
   const databaseUrl = settings.need(

@@ -31,8 +31,12 @@ function write(log: KafkaLog, { namespace, log: { message, ...rest } }: LogEntry
   log.debug({ kafka: namespace, error, broker, groupId, topic, partition }, message);
 }
 
-/** What of an error from a broker helps: kafkajs wraps the cause in its own retries. */
+/** What of an error from a broker helps: kafkajs wraps the cause in its own retries, or several in one. */
 export function kafkaReason(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { message?: string } };
-  return cause?.message ?? message ?? String(error);
+  const { message, cause, errors } = error as {
+    message?: string;
+    cause?: { message?: string };
+    errors?: readonly { message?: string }[];
+  };
+  return errors?.[0]?.message ?? cause?.message ?? message ?? String(error);
 }

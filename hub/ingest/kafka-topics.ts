@@ -1,7 +1,11 @@
-import { type Admin, ConfigResourceTypes, type ITopicConfig, type Kafka } from 'kafkajs';
+import kafkajs, { type Admin, type ITopicConfig, type Kafka } from 'kafkajs';
 import type { HubKafkaConfig } from '../config.ts';
+import { topicConfigs } from './cluster-plan.ts';
 import { type KafkaLog, kafkaClient } from './kafka-client.ts';
 import { topicNames } from './topics.ts';
+
+/** Node itself sees not all that kafkajs exports by name. */
+const { ConfigResourceTypes } = kafkajs;
 
 export interface TopicReport {
   readonly topic: string;
@@ -45,13 +49,7 @@ function topicConfig(topic: string, config: HubKafkaConfig): ITopicConfig {
     topic,
     numPartitions: config.partitions,
     replicationFactor: config.replication,
-    configEntries: [
-      { name: 'message.timestamp.type', value: 'LogAppendTime' },
-      { name: 'retention.ms', value: String(config.retentionMs) },
-      { name: 'cleanup.policy', value: 'delete' },
-      // With fewer copies in step an acknowledged batch could be lost with one disk.
-      ...(config.replication > 2 ? [{ name: 'min.insync.replicas', value: '2' }] : []),
-    ],
+    configEntries: Object.entries(topicConfigs(config)).map(([name, value]) => ({ name, value })),
   };
 }
 
