@@ -40,6 +40,8 @@ export interface HubKafkaConfig {
     readonly ca: string | null;
     readonly cert: string | null;
     readonly key: string | null;
+    /** Where each was read, null where it was given as PEM: read again for every connection. */
+    readonly files: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null };
   } | null;
   readonly sasl: {
     readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
@@ -52,5 +54,7 @@ export interface HubKafkaConfig {
     readonly auth: 'none' | 'oauthbearer' | 'mtls';
     readonly tls: boolean;
     readonly ca: string | null;
+    /** Life of a token for OAUTHBEARER. */
+    readonly tokenTtlSeconds: number;
   } | null;
 }

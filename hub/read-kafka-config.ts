@@ -9,10 +9,11 @@ const brokers = listOf('brokers like kafka-1.example:9092', (word) =>
 );
 const anything = setting('a name', (text) => text);
 const password = secretSetting('a password', (text) => text);
-const retention = setting('a duration from 1h to 365d', (text) => {
-  const ms = parseDuration(text);
-  return ms !== null && ms >= 3_600_000 && ms <= 365 * 86_400_000 ? ms : null;
-});
+const duration = (least: string, most: string) =>
+  setting(`a duration from ${least} to ${most}`, (text) => {
+    const [ms, leastMs, mostMs] = [text, least, most].map((each) => parseDuration(each) ?? Number.NaN);
+    return ms !== undefined && ms >= (leastMs ?? 0) && ms <= (mostMs ?? 0) ? ms : null;
+  });
 /** With fewer than three copies the loss of one disk may lose what was acknowledged. */
 const wantedCopies = 3;
 
@@ -31,7 +32,7 @@ export function readKafkaConfig(settings: Settings, env: string): HubKafkaConfig
       wholeNumber(1, 16),
       Math.min(wantedCopies, known.length),
     ),
-    retentionMs: read({ variable: 'KAFKA_RETENTION' }, retention, 7 * 86_400_000),
+    retentionMs: read({ variable: 'KAFKA_RETENTION' }, duration('1h', '365d'), 7 * 86_400_000),
     tls: readTls(settings),
     sasl: readSasl(settings),
     probes: readProbes(settings),
@@ -48,7 +49,9 @@ function readTls(settings: Settings): HubKafkaConfig['tls'] {
     );
   }
   const wanted = settings.read({ variable: 'KAFKA_TLS' }, yesOrNo, ca !== null || cert !== null);
-  return wanted ? { ca, cert, key } : null;
+  const file = (variable: string) => settings.pemFile({ variable });
+  const files = { ca: file('KAFKA_CA'), cert: file('KAFKA_CERT'), key: file('KAFKA_KEY') };
+  return wanted ? { ca, cert, key, files } : null;
 }
 
 function readSasl(settings: Settings): HubKafkaConfig['sasl'] {
@@ -76,5 +79,6 @@ function readProbes(settings: Settings): HubKafkaConfig['probes'] {
     auth,
     tls: settings.read({ variable: 'KAFKA_PROBE_TLS' }, yesOrNo, auth !== 'none'),
     ca: settings.pem({ variable: 'KAFKA_PROBE_CA' }),
+    tokenTtlSeconds: settings.read({ variable: 'KAFKA_TOKEN_TTL' }, duration('10s', '1h'), 600_000) / 1000,
   };
 }

@@ -32,6 +32,8 @@ export interface Settings {
   need<T>(place: Place, schema: z.ZodType<T, string>, missing: string): T | undefined;
   /** The text of a file a setting names, or, where it holds PEM, itself. */
   pem(place: Place): string | null;
+  /** That file's path; null where the setting holds PEM itself, or nothing. */
+  pemFile(place: Place): string | null;
   complain(problem: string): void;
   /** Throws SettingsError where anything was wrong. */
   settle(): void;
@@ -86,6 +88,10 @@ export function createSettings(env: Env, readFile: (path: string) => string): Se
       const found = given(place);
       if (!found) return null;
       return found.text.startsWith('-----BEGIN ') ? found.text : fromFile(found.label, found.text);
+    },
+    pemFile(place) {
+      const text = given(place)?.text;
+      return text === undefined || text.startsWith('-----BEGIN ') ? null : text;
     },
     complain: (problem) => void problems.push(problem),
     settle() {

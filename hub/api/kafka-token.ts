@@ -18,7 +18,6 @@ export interface KafkaTokenOptions {
 }
 
 export const kafkaAudience = 'kafka';
-const ttlSeconds = 600;
 
 /** The Kafka principal of a probe: what ACLs and quotas name. */
 export function kafkaPrincipal(probeId: number): string {
@@ -39,6 +38,7 @@ export function kafkaTokenRoutes(options: KafkaTokenOptions): Hono<ApiEnv> {
         'this hub gives no tokens for Kafka: use what the lease names',
       );
     }
+    const ttlSeconds = kafka.probes.tokenTtlSeconds;
     const iat = Math.floor(now() / 1_000_000);
     const expiresAt = iat + ttlSeconds;
     const { kid, privateKey } = keys.kafka;

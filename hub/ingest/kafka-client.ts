@@ -1,6 +1,7 @@
 import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { HubKafkaConfig } from '../config.ts';
+import { brokerSockets } from './kafka-socket.ts';
 
 export type KafkaLog = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
@@ -12,13 +13,9 @@ export function kafkaClient(config: HubKafkaConfig, log: KafkaLog): Kafka {
     connectionTimeout: 10_000,
     requestTimeout: 10_000,
     retry: { initialRetryTime: 200, maxRetryTime: 5000, retries: 5 },
-    ...(tls && {
-      ssl: {
-        ...(tls.ca !== null && { ca: tls.ca }),
-        ...(tls.cert !== null && { cert: tls.cert }),
-        ...(tls.key !== null && { key: tls.key }),
-      },
-    }),
+    // What stands in it is ours to know: see brokerSockets.
+    ssl: tls !== null,
+    socketFactory: brokerSockets(tls, log),
     ...(sasl && { sasl: { ...sasl } as SASLOptions }),
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => write(log, entry),

@@ -26,7 +26,13 @@ describe.skipIf(!jars)('a token for Kafka, shown to a broker', () => {
   let address: string;
 
   beforeAll(async () => {
-    const probes = { brokers: ['b:1'], auth: 'oauthbearer', tls: false, ca: null } as const;
+    const probes = {
+      brokers: ['b:1'],
+      auth: 'oauthbearer',
+      tls: false,
+      ca: null,
+      tokenTtlSeconds: 600,
+    } as const;
     hub = await trustScene({ kafka: { probes } as unknown as HubKafkaConfig });
     key = newKey();
     await hub.enroll(key, (await hub.mint({ region: 'eu-west' })).token);

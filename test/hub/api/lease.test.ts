@@ -116,7 +116,13 @@ describe('a lease', () => {
   test('tells of Kafka where the hub has one for probes', async () => {
     const scene = await open({
       waitMs: 100,
-      kafka: { brokers: ['kafka.example:9093'], auth: 'oauthbearer', tls: true, ca: null },
+      kafka: {
+        brokers: ['kafka.example:9093'],
+        auth: 'oauthbearer',
+        tls: true,
+        ca: null,
+        tokenTtlSeconds: 600,
+      },
     });
     const probe = await scene.join('eu-west');
     expect((await scene.ask(probe)).kafka).toEqual({
