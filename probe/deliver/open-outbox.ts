@@ -6,6 +6,7 @@ import { openSpool } from '../spool/open-spool.ts';
 import { defaultSpoolLimits, type Spool, type SpoolLimits } from '../spool/spool.ts';
 import { createAccessTokens } from './access-token.ts';
 import { type DeliverOptions, startDelivery } from './deliver.ts';
+import { createHubLoss, type HubLoss } from './hub-loss.ts';
 import { createKafkaWay } from './kafka-way.ts';
 import type { Outbox, OutboxStatus, OutboxTerms } from './outbox.ts';
 import { createOutboxMetrics } from './outbox-metrics.ts';
@@ -32,11 +33,16 @@ export interface OutboxOptions {
 
 /** Waits and deadlines, which tests shorten. */
 export type OutboxTiming = Pick<DeliverOptions, 'pauseMs' | 'parkMs' | 'parkTries' | 'backlogPerSecond'> &
-  Pick<WaysOptions, 'restMs'> & { readonly relayTimeoutMs?: number; readonly kafkaTimeoutMs?: number };
+  Pick<WaysOptions, 'restMs'> & {
+    readonly relayTimeoutMs?: number;
+    readonly kafkaTimeoutMs?: number;
+    readonly hubLoss?: readonly [ms: number, leases: number];
+  };
 
 interface Stream {
   readonly spool: Spool;
   readonly plan: DeliveryPlan;
+  readonly loss: HubLoss;
 }
 
 const urgentMs = 100;
@@ -112,7 +118,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     });
     plan = delivery.attach(spool);
     for (const seq of early) plan.sealed(seq);
-    return { spool, plan };
+    return { spool, plan, loss: createHubLoss(...(timing.hubLoss ?? [])) };
   }
 
   function current(): Stream {
@@ -157,6 +163,19 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     await end(left);
   }
 
+  /** The hub's database came back from a backup: what it said was durable then is not. */
+  async function tellLoss({ spool, plan }: Stream, upTo: number): Promise<void> {
+    const { durable } = spool.status();
+    const here = await spool.lostAbove(upTo);
+    plan.lostAbove(upTo, here);
+    const again = here.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+    log.error(
+      { stream: spool.stream, fromSeq: upTo + 1, toSeq: durable, again },
+      'the hub has lost batches that it had told were durable: those still here are sent again, the rest is said to be lost in a gap record',
+    );
+    delivery.nudge();
+  }
+
   function change(what: () => Promise<void>): void {
     if (stopping) return;
     changing ??= what()
@@ -181,9 +200,14 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     obey(next) {
       terms = next;
       ways.obey(next.kafka);
-      for (const { spool, plan } of streams) {
+      for (const each of streams) {
+        const { spool, plan, loss } = each;
         const upTo = next.durable.find(({ stream }) => stream === spool.stream)?.upTo ?? 0;
         if (spool === current().spool && upTo > spool.status().lastSeq) change(leaveRolledBack);
+        // Streams past those asked for are not spoken of.
+        const told = streams.indexOf(each) < mostStreams;
+        if (loss.hears(told && upTo < spool.status().durable, performance.now()))
+          change(() => tellLoss(each, upTo));
         spool.durableTo(upTo);
         plan.durable(upTo, performance.now());
       }

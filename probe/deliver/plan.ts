@@ -20,6 +20,8 @@ export interface DeliveryPlan {
   /** Dropped from the spool. */
   gone(first: number, last: number): void;
   durable(upTo: number, nowMs: number): void;
+  /** The hub has lost all above this number; of that, these are still here. */
+  lostAbove(upTo: number, here: readonly SeqRange[]): void;
   /** Puts back in line what was lost on the way and what was parked long enough. How many were lost. */
   again(nowMs: number): number;
   /** Batches to be sent or under way; parked ones are not among them. */
@@ -107,6 +109,10 @@ export function createDeliveryPlan(): DeliveryPlan {
       todo.remove(0, to);
       handedOver.remove(0, to);
       for (const seq of parked.keys()) if (seq <= to) parked.delete(seq);
+    },
+    lostAbove(to, here) {
+      upTo = Math.min(upTo, to);
+      for (const [first, last] of here) add(first, last);
     },
     again(nowMs) {
       for (const [seq, untilMs] of parked) {

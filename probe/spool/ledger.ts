@@ -16,6 +16,8 @@ export interface Ledger {
   noteGap(gap: Gap, carried: boolean): Gap;
   /** False where that is nothing new. */
   durableTo(upTo: number): boolean;
+  /** The hub has lost all above it. */
+  rewind(upTo: number): void;
   /** Resolves when the head file allows this number. */
   reserve(seq: number): Promise<void>;
   save(): Promise<void>;
@@ -61,6 +63,9 @@ export function createLedger(dir: string, firstHead: Head, was: Recovered): Ledg
       if (upTo <= durable) return false;
       durable = Math.min(upTo, lastSeq);
       return true;
+    },
+    rewind(upTo) {
+      durable = Math.min(durable, upTo);
     },
     async reserve(seq) {
       if (seq > head.reservedTo) await save({ reservedTo: seq + block });

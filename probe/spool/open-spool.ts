@@ -8,6 +8,7 @@ import { type Prepared, prepareBatch } from './prepare-batch.ts';
 import { recover } from './recover.ts';
 import { createSealedStore } from './sealed-store.ts';
 import { openSegmentLog, type Segment } from './segment-log.ts';
+import { createSeqRanges } from './seq-ranges.ts';
 import type { Spool, SpoolOptions, SpoolPace } from './spool.ts';
 import { createWaitingLine, type Waiting } from './waiting.ts';
 
@@ -219,6 +220,25 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       if (!ledger.durableTo(upTo)) return;
       durableMoved = true;
       worker.schedule();
+    },
+    async lostAbove(upTo) {
+      const was = ledger.durable();
+      if (upTo >= was) return [];
+      // First, so that no segment that still holds some of it is removed meanwhile.
+      ledger.rewind(upTo);
+      const gone = createSeqRanges([[upTo + 1, was]]);
+      for (const [first, last] of gapped.runs()) gone.remove(first, last);
+      const here = createSeqRanges();
+      for (const seq of store.numbers()) {
+        if (seq <= upTo || seq > was || gapped.has(seq) || !(await store.read(seq))) continue;
+        here.add(seq);
+        gone.remove(seq);
+      }
+      // How many results they held nobody here knows any more.
+      for (const [first, last] of gone.runs())
+        pushLoss(first, last, 0, 'deleted as durable, then lost by the hub');
+      worker.schedule();
+      return here.runs();
     },
     async drop(seq, reason) {
       const stored = await store.read(seq);

@@ -14,6 +14,8 @@ export interface SealedStore {
   append(meta: SealedMeta, value: Uint8Array): Promise<void>;
   /** Null where it is there no more, or not readable. */
   read(seq: number): Promise<StoredBatch | null>;
+  /** Numbers that may be here, lowest first: of every segment all from its first to its last. */
+  numbers(): readonly number[];
   /** Segments whose batches are all at or below this number, but for the one being written. */
   behind(durable: number): readonly Segment[];
   oldest(): { readonly segment: Segment; readonly newestAt: number } | null;
@@ -92,6 +94,10 @@ export function createSealedStore(
       }
       return null;
     },
+    numbers: () =>
+      [...facts.values()].flatMap(({ firstSeq, lastSeq }) =>
+        Array.from({ length: lastSeq - firstSeq + 1 }, (_, index) => firstSeq + index),
+      ),
     behind: (durable) =>
       [...facts]
         .filter(([segment, { lastSeq }]) => lastSeq <= durable && segment !== active)

@@ -58,6 +58,11 @@ export interface Spool {
   read(seq: number): Promise<SealedBatch | null>;
   /** The hub has every number up to this one. */
   durableTo(upTo: number): void;
+  /**
+   * The hub has lost what it had above this number. Gives what is still here of that, to be sent again; the rest was
+   * deleted on the hub's own word, and a gap record says so, without which nothing after it could be durable.
+   */
+  lostAbove(upTo: number): Promise<readonly SeqRange[]>;
   /** Gives a batch up, whatever it holds. */
   drop(seq: number, reason: string): Promise<void>;
   status(): SpoolStatus;
