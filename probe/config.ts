@@ -16,6 +16,8 @@ export interface ProbeConfig {
   readonly allowNetworks: readonly string[];
   readonly allowProxy: boolean;
   readonly hubCaFile: string | null;
+  /** What Kafka's brokers are shown where they ask for a certificate. */
+  readonly kafkaCertificate: { readonly certFile: string; readonly keyFile: string } | null;
   readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly spoolMaxBytes: number;
   /** For proxies to the hub, and for `${probe:NAME}` in assignments. */

@@ -7,6 +7,7 @@ import { type CliContext, Failed, UsageError } from '../../shared/command-line.t
 import { parseBytes } from '../../shared/duration.ts';
 import { probeNameSchema } from '../../shared/enrollment.ts';
 import type { ProbeConfig } from '../config.ts';
+import { clientCertificate } from '../deliver/client-certificate.ts';
 import { openOutbox } from '../deliver/open-outbox.ts';
 import { type ProbeParts, runProbe } from '../main.ts';
 import { parseNetworkRule } from '../policy/network-rule.ts';
@@ -31,6 +32,8 @@ interface ProbeFlags {
   readonly allowNetwork?: readonly string[];
   readonly allowProxy?: boolean;
   readonly hubCa?: string;
+  readonly kafkaCert?: string;
+  readonly kafkaKey?: string;
   readonly metrics?: string;
   readonly logLevel?: string;
   readonly spoolMax?: string;
@@ -39,8 +42,8 @@ interface ProbeFlags {
 const examples = `
 Each flag may be an environment variable instead: PARALLAX_HUB, PARALLAX_ENROLL_TOKEN, PARALLAX_TOKEN_FILE,
 PARALLAX_DATA, PARALLAX_NAME, PARALLAX_DELIVERY, PARALLAX_WORKERS, PARALLAX_CAPACITY, PARALLAX_ALLOW_NETWORK
-(comma-separated), PARALLAX_ALLOW_PROXY=1, PARALLAX_HUB_CA, PARALLAX_METRICS, PARALLAX_LOG_LEVEL,
-PARALLAX_SPOOL_MAX. HTTPS_PROXY and NO_PROXY lead the way to the hub.
+(comma-separated), PARALLAX_ALLOW_PROXY=1, PARALLAX_HUB_CA, PARALLAX_KAFKA_CERT,
+PARALLAX_KAFKA_KEY, PARALLAX_METRICS, PARALLAX_LOG_LEVEL, PARALLAX_SPOOL_MAX. HTTPS_PROXY and NO_PROXY lead the way to the hub.
 
 Examples:
   parallax probe --token-file /run/secrets/token --data /var/lib/parallax
@@ -66,6 +69,8 @@ export function probeCommand(context: CliContext): Command {
     )
     .option('--allow-proxy', 'endpoints may name a proxy to be checked through')
     .option('--hub-ca FILE', 'an authority to trust for the hub, as PEM')
+    .option('--kafka-cert FILE', "what Kafka's brokers are shown where they ask for a certificate, as PEM")
+    .option('--kafka-key FILE', 'its private key, as PEM')
     .option('--metrics [HOST:]PORT', 'serve Prometheus metrics (on loopback unless a host is named)')
     .option('--log-level LEVEL', `${logLevels.join(', ')} (default: info)`)
     .option('--spool-max SIZE', 'most disk that results may take while the hub is away (default: 1GiB)')
@@ -97,6 +102,7 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
         openOutbox({
           ...own,
           delivery: config.delivery,
+          kafkaCertificate: config.kafkaCertificate && clientCertificate(config.kafkaCertificate),
           limits: { maxBytes: config.spoolMaxBytes },
           log,
           ...(registry && { registry }),
@@ -153,6 +159,11 @@ export function readConfig(flags: ProbeFlags, { env, cwd }: Pick<CliContext, 'en
     allowNetworks: networks,
     allowProxy: flags.allowProxy ?? /^(1|true|yes)$/i.test(env.PARALLAX_ALLOW_PROXY ?? ''),
     hubCaFile: hubCa === undefined ? null : resolve(cwd, hubCa),
+    kafkaCertificate: readCertificateFlags(
+      either(flags.kafkaCert, 'KAFKA_CERT'),
+      either(flags.kafkaKey, 'KAFKA_KEY'),
+      cwd,
+    ),
     metrics: metrics === undefined ? null : readAddress(metrics),
     spoolMaxBytes: readSize(either(flags.spoolMax, 'SPOOL_MAX') ?? '1GiB'),
     env,
@@ -171,6 +182,19 @@ function readTokenFlags(
   const file = tokenFile ?? (env.PARALLAX_TOKEN_FILE || undefined);
   if (file !== undefined) return { file: resolve(cwd, file) };
   return env.PARALLAX_ENROLL_TOKEN ? { text: env.PARALLAX_ENROLL_TOKEN } : null;
+}
+
+function readCertificateFlags(
+  cert: string | undefined,
+  key: string | undefined,
+  cwd: string,
+): ProbeConfig['kafkaCertificate'] {
+  if (cert !== undefined && key !== undefined)
+    return { certFile: resolve(cwd, cert), keyFile: resolve(cwd, key) };
+  if (cert === undefined && key === undefined) return null;
+  throw new UsageError(
+    `--kafka-cert and --kafka-key go together: ${cert ? '--kafka-key' : '--kafka-cert'} is missing`,
+  );
 }
 
 function isOrigin(text: string): boolean {

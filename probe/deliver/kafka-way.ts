@@ -1,24 +1,24 @@
-import {
-  Kafka,
-  type LogEntry,
-  logLevel,
-  type Message,
-  Partitioners,
-  type Producer,
-  type SASLOptions,
-} from 'kafkajs';
+import { Kafka, type LogEntry, logLevel, type Message, Partitioners, type Producer } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { SealedBatch } from '../../shared/batch.ts';
 import type { KafkaAccess } from '../../shared/lease.ts';
 import { kafkaHeaders } from '../../shared/relay.ts';
+import { tlsTrouble } from '../../shared/tls-trouble.ts';
+import { oauthBearer } from './kafka-oauth.ts';
 import { DeliveryError, type Way } from './way.ts';
+
+/** PEM, where the brokers ask for a client's certificate. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export interface KafkaWayOptions {
   readonly access: KafkaAccess;
   /** What the brokers are shown where they ask for OAUTHBEARER. */
   readonly token: () => Promise<string>;
-  /** PEM, where the brokers ask for a client's certificate. */
-  readonly certificate: { readonly cert: string; readonly key: string } | null;
+  /** Asked for every new producer, so that a renewed one is taken up; throws where it cannot be read. */
+  readonly certificate: (() => ClientCertificate) | null;
   readonly clientId: string;
   readonly log: Logger;
   /** One produce request, connecting included. */
@@ -37,21 +37,29 @@ interface Queued {
 
 /** Brokers take 1 MiB a request unless told otherwise. */
 const maxRequestBytes = 900_000;
+/**
+ * So long before a session's end its connection shows a token again: less than the last quarter of the shortest life
+ * of a token, in which there is a new one. Shown the old one again it would have to ask at every request, and brokers
+ * refuse that within a second.
+ */
+const reauthenticateMs = 2000;
 /** A clean stop of the whole probe ends inside 10 s, and most of that is for what runs and for delivery. */
 const closeMs = 1000;
 
 /** Produces onto the topic that the lease names. That it is ready is known only by an acknowledged produce. */
 export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
   const { access, certificate, log, timeoutMs = 25_000 } = options;
-  const kafka = clientOf(options);
   const queue: Queued[] = [];
   let producer: Producer | null = null;
+  /** What the brokers were shown last. */
+  let shown: ClientCertificate | null = null;
   let working: Promise<void> | null = null;
   let closed = false;
 
   async function connected(): Promise<Producer> {
     if (producer) return producer;
-    const fresh = kafka.producer({
+    shown = access.auth === 'mtls' && certificate ? certificate() : null;
+    const fresh = clientOf(options, shown).producer({
       createPartitioner: Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
       // kafkajs's idempotent producer can lose data silently after a lost acknowledgement; repeated batches are
@@ -74,7 +82,7 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
         const failed = producer;
         producer = null;
         failed?.disconnect().catch(() => undefined);
-        const problem = errorOf(error, access);
+        const problem = errorOf(error, access, shown);
         for (const { reject } of group) reject(problem);
       }
     }
@@ -127,12 +135,11 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
   };
 }
 
-function clientOf({ access, certificate, clientId, token, log }: KafkaWayOptions): Kafka {
+function clientOf(
+  { access, clientId, token, log }: KafkaWayOptions,
+  certificate: ClientCertificate | null,
+): Kafka {
   const { ca } = access;
-  const sasl: SASLOptions = {
-    mechanism: 'oauthbearer',
-    oauthBearerProvider: async () => ({ value: await token() }),
-  };
   return new Kafka({
     clientId,
     brokers: [...access.brokers],
@@ -140,9 +147,10 @@ function clientOf({ access, certificate, clientId, token, log }: KafkaWayOptions
     requestTimeout: 12_000,
     retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 2 },
     ...(access.tls && {
-      ssl: { ...(ca !== null && { ca: [ca] }), ...(access.auth === 'mtls' && certificate) },
+      ssl: { ...(ca !== null && { ca: [ca] }), ...certificate },
     }),
-    ...(access.auth === 'oauthbearer' && { sasl }),
+    ...(access.auth === 'oauthbearer' && { sasl: oauthBearer(token) }),
+    reauthenticationThreshold: reauthenticateMs,
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => write(log, entry),
   });
@@ -157,11 +165,15 @@ function write(log: Logger, { namespace, log: { message, ...rest } }: LogEntry):
 function certificateMissing(): DeliveryError {
   return new DeliveryError(
     'away',
-    "Kafka's brokers ask for a client certificate and this probe has none: deliver by the relay with --delivery relay",
+    "Kafka's brokers ask for a client certificate and this probe has none: name one with --kafka-cert and --kafka-key, or deliver by the relay with --delivery relay",
   );
 }
 
-function errorOf(error: unknown, { topic }: KafkaAccess): DeliveryError {
+function errorOf(
+  error: unknown,
+  { topic }: KafkaAccess,
+  certificate: ClientCertificate | null,
+): DeliveryError {
   const { type, message, cause } = error as {
     type?: string;
     message?: string;
@@ -182,6 +194,14 @@ function errorOf(error: unknown, { topic }: KafkaAccess): DeliveryError {
   if (types.includes('TOPIC_AUTHORIZATION_FAILED')) {
     return new DeliveryError('away', `Kafka does not let this probe write to ${topic}`);
   }
+  const terms = {
+    peer: "Kafka's broker",
+    ca: 'KAFKA_PROBE_CA, at the hub',
+    cert: '--kafka-cert',
+    own: certificate?.cert ?? null,
+  };
+  const tls = tlsTrouble(cause, terms) ?? tlsTrouble(error, terms);
+  if (tls !== null) return new DeliveryError('away', `Kafka takes no batches: ${tls}`, { cause: error });
   return new DeliveryError('away', `Kafka takes no batches: ${cause?.message ?? message ?? String(error)}`, {
     cause: error,
   });

@@ -7,7 +7,7 @@ import { defaultSpoolLimits, type Spool, type SpoolLimits } from '../spool/spool
 import { createAccessTokens } from './access-token.ts';
 import { type DeliverOptions, startDelivery } from './deliver.ts';
 import { createHubLoss, type HubLoss } from './hub-loss.ts';
-import { createKafkaWay } from './kafka-way.ts';
+import { type ClientCertificate, createKafkaWay } from './kafka-way.ts';
 import type { Outbox, OutboxStatus, OutboxTerms } from './outbox.ts';
 import { createOutboxMetrics } from './outbox-metrics.ts';
 import type { DeliveryPlan } from './plan.ts';
@@ -26,8 +26,8 @@ export interface OutboxOptions {
   readonly now: () => number;
   readonly limits?: Partial<SpoolLimits>;
   readonly registry?: Registry;
-  /** PEM, for brokers that ask for a client's certificate. */
-  readonly kafkaCertificate?: { readonly cert: string; readonly key: string };
+  /** For brokers that ask for a client's certificate. */
+  readonly kafkaCertificate?: (() => ClientCertificate) | null;
   readonly timing?: OutboxTiming;
 }
 

@@ -78,6 +78,7 @@ export function startProbe(
     allowNetworks: ['127.0.0.0/8'],
     allowProxy: false,
     hubCaFile: null,
+    kafkaCertificate: null,
     metrics: null,
     spoolMaxBytes: 2 ** 20,
     env: {},
