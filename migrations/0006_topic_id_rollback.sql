@@ -1,0 +1,1 @@
+alter table kafka_progress drop column topic_id;
