@@ -4,7 +4,7 @@ import { Hono } from 'hono';
 import { Problem } from '../problem.ts';
 import type { Prover } from '../trust/prove-request.ts';
 import type { RegisteredProbe } from '../trust/registry.ts';
-import { pack, type StoredShard, unpack } from '../trust/shard-store.ts';
+import { type Packed, pack, packedShard, unpack } from '../trust/shard-store.ts';
 import type { Leases } from '../trust/start-leases.ts';
 import type { ApiEnv } from './operator.ts';
 
@@ -13,7 +13,7 @@ export interface AssignmentRoutesOptions {
   readonly leases: Pick<Leases, 'manifests' | 'documents' | 'owners' | 'metrics'>;
 }
 
-interface Found extends Pick<StoredShard, 'bytes' | 'packed' | 'size'> {
+interface Found extends Packed {
   readonly what: 'manifest' | 'shard';
 }
 
@@ -30,7 +30,7 @@ export function assignmentRoutes({ prover, leases }: AssignmentRoutesOptions): H
     const shard = documents.find(digest);
     if (!shard || shard.regionId !== probe.regionId) return undefined;
     const own = owners.ofProbe(probe.regionId, probe.id).some((row) => row.shard === shard.shard);
-    return own ? { ...shard, what: 'shard' } : undefined;
+    return own ? { ...packedShard(shard), what: 'shard' } : undefined;
   }
 
   /** Another replica may have told it of something that this one has not come to yet. */

@@ -1,12 +1,20 @@
+import { createHash, type Hash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { canonicalJson, type SealedDocument, sha256Hex } from '../../shared/assignment.ts';
+import { canonicalJson } from '../../shared/assignment.ts';
 import { shardCount, shardOf } from '../../shared/slot.ts';
 import { assignmentOf, isCheckedFrom } from './assignment-of.ts';
 import type { Catalog, TrustedEndpoint } from './catalog.ts';
 import type { LeaseMetrics } from './lease-metrics.ts';
 import type { Registry } from './registry.ts';
-import { createShardStore, type ShardStore, type StoredShard } from './shard-store.ts';
+import {
+  createShardStore,
+  type Packed,
+  pack,
+  type SealedShard,
+  type ShardStore,
+  type StoredShard,
+} from './shard-store.ts';
 
 /** What a manifest needs to know of one shard. */
 export interface ShardFacts {
@@ -56,6 +64,15 @@ interface LiveRegion {
   snapshot: RegionDocuments | undefined;
 }
 
+/** What regions share that check the same endpoints of a shard. */
+interface SharedBody {
+  readonly body: Packed;
+  /** Of the body's bytes: each region's digest goes on from here. */
+  readonly hash: Hash;
+  readonly endpoints: number;
+  readonly replicas: number;
+}
+
 /** The loop is not kept from others for longer than this and one shard's making (12 ms with 390 endpoints). */
 const breatheEveryMs = 10;
 
@@ -63,6 +80,8 @@ export function createShardDocuments(options: ShardDocumentsOptions): ShardDocum
   const { catalog, registry, log, metrics, store = createShardStore(), gatherMs = 150 } = options;
   const regions = new Map<number, LiveRegion>();
   const members: Set<number>[] = Array.from({ length: shardCount }, () => new Set());
+  /** Of shards with all their endpoints, for regions that come later: the usual one, which all regions share. */
+  const whole = new Map<number, SharedBody>();
   const listeners = new Set<(regionIds: readonly number[]) => void>();
   const stopping = new AbortController();
   let ranks: ReadonlyMap<string, number> | null = null;
@@ -78,6 +97,7 @@ export function createShardDocuments(options: ShardDocumentsOptions): ShardDocum
       const endpoint = catalog.byId(id);
       if (endpoint && !endpoint.deleted) members[shard]?.add(id);
       else members[shard]?.delete(id);
+      whole.delete(shard);
       for (const region of regions.values()) region.dirty.add(shard);
     }
     gather();
@@ -121,31 +141,53 @@ export function createShardDocuments(options: ShardDocumentsOptions): ShardDocum
     if (changed.length > 0) for (const listener of listeners) listener(changed.map((region) => region.id));
   }
 
-  /** For all regions at once: an endpoint's text is the same in each, and making it is most of the work. */
+  /** An endpoint's text is the same in each region, and making and packing it is nearly all of the work. */
   function makeShard(shard: number, dirty: readonly LiveRegion[]): void {
-    const known: { readonly trusted: TrustedEndpoint; text: string | null | undefined }[] = [];
+    const known: TrustedEndpoint[] = [];
     for (const id of [...(members[shard] ?? [])].sort((a, b) => a - b)) {
       const trusted = catalog.byId(id);
-      if (trusted && !trusted.deleted) known.push({ trusted, text: undefined });
+      if (trusted && !trusted.deleted) known.push(trusted);
     }
+    const bodies = new Map<string, SharedBody>();
+    const kept = whole.get(shard);
+    if (kept) bodies.set(everywhere, kept);
     for (const region of dirty) {
-      const texts: string[] = [];
-      let replicas = 0;
-      for (const one of known) {
-        if (!isCheckedFrom(one.trusted, region.name)) continue;
-        if (one.text === undefined) one.text = textOf(one.trusted);
-        if (one.text === null) continue;
-        texts.push(one.text);
-        replicas = Math.max(replicas, one.trusted.endpoint.replicas);
-      }
+      const own = known.filter((trusted) => isCheckedFrom(trusted, region.name));
+      const key = own.length === known.length ? everywhere : own.map(({ id }) => id).join(' ');
+      const same = bodies.get(key) ?? makeBody(own);
+      bodies.set(key, same);
       region.dirty.delete(shard);
       const before = region.shards[shard];
-      const sealed = sealTexts(region.id, shard, texts);
+      const sealed = sealShard(region.id, shard, same);
       store.put(region.id, shard, sealed, before?.digest ?? null);
       if (before?.digest === sealed.digest) continue;
-      region.shards[shard] = { digest: sealed.digest, endpoints: texts.length, replicas };
+      region.shards[shard] = {
+        digest: sealed.digest,
+        endpoints: same.endpoints,
+        replicas: same.replicas,
+      };
       region.changed = true;
     }
+    const all = bodies.get(everywhere);
+    if (all) whole.set(shard, all);
+  }
+
+  function makeBody(endpoints: readonly TrustedEndpoint[]): SharedBody {
+    const texts: string[] = [];
+    let replicas = 0;
+    for (const trusted of endpoints) {
+      const text = textOf(trusted);
+      if (text === null) continue;
+      texts.push(text);
+      replicas = Math.max(replicas, trusted.endpoint.replicas);
+    }
+    const bytes = Buffer.from(`{"endpoints":[${texts.join(',')}]`);
+    return {
+      body: pack(bytes),
+      hash: createHash('sha256').update(bytes),
+      endpoints: texts.length,
+      replicas,
+    };
   }
 
   /** Null where its secrets cannot be had: it is left out, and nothing else is. */
@@ -219,9 +261,8 @@ function countRanks(endpoints: Iterable<TrustedEndpoint>): ReadonlyMap<string, n
   return ranks;
 }
 
-/** The bytes of sealShard, from the canonical text of each endpoint in the order of their ids. */
-function sealTexts(regionId: number, shard: number, texts: readonly string[]): SealedDocument {
-  const text = `{"endpoints":[${texts.join(',')}],"regionId":${regionId},"shard":${shard}}`;
-  const bytes = new TextEncoder().encode(text);
-  return { digest: sha256Hex(bytes), bytes };
+/** The bytes of shared/assignment's sealShard: the body is all of them up to the region. */
+function sealShard(regionId: number, shard: number, { body, hash }: SharedBody): SealedShard {
+  const tail = Buffer.from(`,"regionId":${regionId},"shard":${shard}}`);
+  return { digest: hash.copy().update(tail).digest('hex'), body, tail };
 }

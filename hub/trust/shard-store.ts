@@ -1,22 +1,32 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import type { SealedDocument } from '../../shared/assignment.ts';
+import { appendToFrame } from './zstd-frame.ts';
 
-/** One shard's document as it is kept: 390 endpoints are 250 KB of JSON and 15 to 30 KB packed. */
-export interface StoredShard {
-  readonly digest: string;
-  readonly regionId: number;
-  readonly shard: number;
-  /** zstd of the sealed bytes, or these themselves where packing does not pay. */
+/** Bytes as they are kept: zstd, or themselves where packing does not pay. */
+export interface Packed {
   readonly bytes: Uint8Array;
   readonly packed: boolean;
-  /** Of the sealed bytes. */
+  /** Of what was packed. */
   readonly size: number;
+}
+
+/** One region's document of one shard: what it shares with other regions, and the end that is its own. */
+export interface SealedShard {
+  /** SHA-256 of the whole document, lower-case hex. */
+  readonly digest: string;
+  /** The shard's endpoints: 390 are 250 KB of JSON and 15 to 30 KB packed, the same object for all regions alike. */
+  readonly body: Packed;
+  readonly tail: Uint8Array;
+}
+
+export interface StoredShard extends SealedShard {
+  readonly regionId: number;
+  readonly shard: number;
 }
 
 export interface ShardStore {
   find(digest: string): StoredShard | undefined;
   /** In force from now on; `replaces` is kept a while for those who have just been told of it. */
-  put(regionId: number, shard: number, sealed: SealedDocument, replaces: string | null): void;
+  put(regionId: number, shard: number, sealed: SealedShard, replaces: string | null): void;
   /** Packed bytes in memory. */
   bytes(): number;
 }
@@ -37,19 +47,34 @@ export function createShardStore(
   const stored = new Map<string, StoredShard>();
   /** By digest, in the order in which they were replaced: until when. */
   const retired = new Map<string, number>();
+  /** How many documents hold a body: those in force, and those retired. */
+  const uses = new Map<Packed, { inForce: number; retired: number }>();
   let total = 0;
   let retiredBytes = 0;
 
-  function unretire(digest: string): void {
-    if (!retired.delete(digest)) return;
-    retiredBytes -= stored.get(digest)?.bytes.length ?? 0;
+  function use(body: Packed, inForce: number, kept: number): void {
+    const { length } = body.bytes;
+    const count = uses.get(body) ?? { inForce: 0, retired: 0 };
+    const bytesOf = () => [
+      count.inForce + count.retired > 0 ? length : 0,
+      count.inForce === 0 && count.retired > 0 ? length : 0,
+    ];
+    const [heldBefore = 0, retiredBefore = 0] = bytesOf();
+    count.inForce += inForce;
+    count.retired += kept;
+    const [heldNow = 0, retiredNow = 0] = bytesOf();
+    total += heldNow - heldBefore;
+    retiredBytes += retiredNow - retiredBefore;
+    if (heldNow > 0) uses.set(body, count);
+    else uses.delete(body);
   }
 
   function forget(): void {
     for (const [digest, untilMs] of retired) {
       if (untilMs > nowMs() && retiredBytes <= limits.retiredBytes) return;
-      unretire(digest);
-      total -= stored.get(digest)?.bytes.length ?? 0;
+      retired.delete(digest);
+      const one = stored.get(digest);
+      if (one) use(one.body, 0, -1);
       stored.delete(digest);
     }
   }
@@ -58,17 +83,15 @@ export function createShardStore(
     find: (digest) => stored.get(digest),
     put(regionId, shard, sealed, replaces) {
       const known = stored.get(sealed.digest);
-      if (known) unretire(sealed.digest);
-      else {
-        const one = { digest: sealed.digest, regionId, shard, ...pack(sealed.bytes) };
-        stored.set(sealed.digest, one);
-        total += one.bytes.length;
+      if (known && retired.delete(sealed.digest)) use(known.body, 1, -1);
+      if (!known) {
+        stored.set(sealed.digest, { ...sealed, regionId, shard });
+        use(sealed.body, 1, 0);
       }
       const before = replaces === null || replaces === sealed.digest ? undefined : stored.get(replaces);
-      if (before) {
-        unretire(before.digest);
+      if (before && !retired.has(before.digest)) {
         retired.set(before.digest, nowMs() + limits.keepMs);
-        retiredBytes += before.bytes.length;
+        use(before.body, -1, 1);
       }
       forget();
     },
@@ -77,12 +100,21 @@ export function createShardStore(
 }
 
 /** Level 1: a fifth of a millisecond a shard, and no larger here than level 9 (measured). */
-export function pack(bytes: Uint8Array): { bytes: Uint8Array; packed: boolean; size: number } {
+export function pack(bytes: Uint8Array): Packed {
   const zipped = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
   const packed = zipped.length < bytes.length;
   return { bytes: packed ? zipped : bytes, packed, size: bytes.length };
 }
 
-export function unpack({ bytes, packed, size }: Pick<StoredShard, 'bytes' | 'packed' | 'size'>): Uint8Array {
+export function unpack({ bytes, packed, size }: Packed): Uint8Array {
   return packed ? zstdDecompressSync(bytes, { maxOutputLength: size }) : bytes;
+}
+
+/** The whole document, packed where its body is. */
+export function packedShard({ body, tail }: SealedShard): Packed {
+  const size = body.size + tail.length;
+  const bytes = body.packed
+    ? appendToFrame(body.bytes, body.size, tail)
+    : Buffer.concat([body.bytes, tail], size);
+  return { bytes, packed: body.packed, size };
 }

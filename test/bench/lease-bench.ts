@@ -54,9 +54,10 @@ export async function benchLease(options: LeaseBenchOptions, say: Say): Promise<
     await shardsAtRest(crowd, say);
     await atRest(network, hub, crowd, options.seconds, add);
     await throughEdits(network, crowd, add);
-    hub = await throughRestart(network, hub, crowd, 'SIGTERM', add);
-    hub = await throughRestart(network, hub, crowd, 'SIGKILL', add);
-    await throughRollingRestart(network, hub, crowd, add);
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      hub = await throughRestart(network, hub, crowd, { signal, hubFlags: options.hubFlags ?? [], add, say });
+    }
+    await throughRollingRestart(network, hub, crowd, add, say);
     return rows;
   } finally {
     await crowd?.stop();
@@ -153,21 +154,23 @@ async function throughRestart(
   network: Network,
   hub: HubProcess,
   crowd: Crowd,
-  signal: NodeJS.Signals,
-  add: Add,
+  given: { signal: NodeJS.Signals; hubFlags: readonly string[]; add: Add; say: Say },
 ): Promise<HubProcess> {
+  const { signal, hubFlags, add, say } = given;
   const name = signal === 'SIGKILL' ? 'killed and started' : 'restarted';
   crowd.seconds();
   await hub.stop(signal);
+  for (const line of hub.complaints.slice(0, 5)) say(`the hub said: ${line.slice(0, 300)}`);
   crowd.order({ anew: true });
-  const next = await network.startHub(hub.port);
+  const next = await network.startHub(hub.port, hubFlags);
   const startedMs = performance.now();
   await crowd.untilSettled(network.size.probes, settleWithinMs);
   add(`${name}: all have a lease after it is ready`, (performance.now() - startedMs) / 1000, 's');
   await sleep(10_000);
   const told = crowd.seconds();
+  say(`what probes met: ${metBy(told)}`);
   const figures = await next.figures();
-  add(`${name}: most requests a second`, Math.max(...told.map((each) => each.requests)), '/s');
+  add(`${name}: most answers a second`, Math.max(...told.map((each) => each.answers)), '/s');
   add(`${name}: CPU of the hub until 10 s after`, figures.cpuSeconds, 's');
   add(`${name}: peak memory`, figures.peakMb, 'MB');
   add(`${name}: answers that were refusals`, refusals(told), '');
@@ -180,6 +183,7 @@ async function throughRollingRestart(
   first: HubProcess,
   crowd: Crowd,
   add: Add,
+  say: Say,
 ): Promise<void> {
   const { size } = network;
   const otherPort = await freePort();
@@ -201,11 +205,8 @@ async function throughRollingRestart(
     add('rolling restart of two: all have a lease after', (performance.now() - startedMs) / 1000, 's');
     await sleep(2000);
     const told = crowd.seconds();
-    add(
-      'rolling restart of two: most requests a second',
-      Math.max(...told.map((each) => each.requests)),
-      '/s',
-    );
+    say(`what probes met: ${metBy(told)}`);
+    add('rolling restart of two: most answers a second', Math.max(...told.map((each) => each.answers)), '/s');
     add('rolling restart of two: answers that were refusals', refusals(told), '');
     add('rolling restart of two: peak memory of the second', (await other.figures()).peakMb, 'MB');
   } finally {
@@ -232,4 +233,13 @@ function refusals(told: readonly CrowdSecond[]): number {
       ),
     0,
   );
+}
+
+function metBy(told: readonly CrowdSecond[]): string {
+  const sums: Record<string, number> = {};
+  for (const { errors } of told) {
+    for (const [what, count] of Object.entries(errors)) sums[what] = (sums[what] ?? 0) + count;
+  }
+  const parts = Object.entries(sums).map(([what, count]) => `${what} ${count} times`);
+  return `${told.map(({ answers }) => answers).join(' ')} answers a second; ${parts.join(', ') || 'no error'}`;
 }

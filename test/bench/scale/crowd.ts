@@ -100,7 +100,7 @@ function add(one: CrowdSecond, other: CrowdSecond | undefined): CrowdSecond {
   for (const [what, count] of Object.entries(other.errors)) errors[what] = (errors[what] ?? 0) + count;
   return {
     leases: one.leases + other.leases,
-    requests: one.requests + other.requests,
+    answers: one.answers + other.answers,
     assignmentBytes: one.assignmentBytes + other.assignmentBytes,
     errors,
   };

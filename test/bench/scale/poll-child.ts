@@ -32,7 +32,7 @@ export interface PollOrder {
 export interface PollSecond {
   readonly kind: 'second';
   readonly leases: number;
-  readonly requests: number;
+  readonly answers: number;
   readonly errors: Readonly<Record<string, number>>;
   /** Bytes of manifests and shards. */
   readonly assignmentBytes: number;
@@ -57,7 +57,7 @@ const leastTurnMs = 100;
 const say = (line: PollSecond | PollShard) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 let leases = 0;
-let requests = 0;
+let answers = 0;
 let errors: Record<string, number> = {};
 let assignmentBytes = 0;
 const settled = new Set<number>();
@@ -98,8 +98,8 @@ async function runProbe(n: number): Promise<void> {
     const host = new URL(given.publicUrl).host;
     const type = body ? 'content-type: application/json\r\n' : '';
     const head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\naccept-encoding: zstd, gzip\r\nparallax-proof: ${proof}\r\n${type}`;
-    requests += 1;
     const answer = await line.ask(head, body, timeoutMs);
+    answers += 1;
     nonce = answer.headers.get('parallax-nonce') ?? nonce;
     return answer;
   }
@@ -200,7 +200,7 @@ function textOf({ body, headers }: Answer): string {
 }
 
 setInterval(() => {
-  say({ kind: 'second', leases, requests, errors, assignmentBytes, settled: settled.size });
-  [leases, requests, assignmentBytes, errors] = [0, 0, 0, {}];
+  say({ kind: 'second', leases, answers, errors, assignmentBytes, settled: settled.size });
+  [leases, answers, assignmentBytes, errors] = [0, 0, 0, {}];
 }, 1000);
 for (let n = given.from; n <= given.to; n += 1) void runProbe(n);

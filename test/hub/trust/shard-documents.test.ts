@@ -3,7 +3,7 @@ import { assignmentOf } from '../../../hub/trust/assignment-of.ts';
 import type { TrustedEndpoint } from '../../../hub/trust/catalog.ts';
 import { createManifests } from '../../../hub/trust/manifests.ts';
 import { createShardDocuments, type ShardDocuments } from '../../../hub/trust/shard-documents.ts';
-import { createShardStore, unpack } from '../../../hub/trust/shard-store.ts';
+import { createShardStore, packedShard, type SealedShard, unpack } from '../../../hub/trust/shard-store.ts';
 import { type SealedDocument, sealShard, sha256Hex } from '../../../shared/assignment.ts';
 import type { EndpointDocument } from '../../../shared/endpoint.ts';
 import { shardCount, shardOf } from '../../../shared/slot.ts';
@@ -80,7 +80,7 @@ describe('shard documents', () => {
         replicas: Math.max(0, ...own.map(({ endpoint }) => endpoint.replicas)),
       });
       const stored = documents.find(facts.digest);
-      expect(stored && Buffer.from(unpack(stored)).equals(sealed.bytes)).toBe(true);
+      expect(stored && Buffer.from(unpack(packedShard(stored))).equals(sealed.bytes)).toBe(true);
     }
   });
 
@@ -112,6 +112,21 @@ describe('shard documents', () => {
     expect(documents.ofRegion(2)?.shards[shardOf(5)]?.endpoints).toBe(
       west.shards[shardOf(5)]?.endpoints === 0 ? 0 : (west.shards[shardOf(5)]?.endpoints ?? 0) - 1,
     );
+  });
+
+  test('are packed once for all regions that check the same, also for one that comes later', async () => {
+    const catalog = memoryCatalog();
+    for (let id = 1; id <= 2000; id += 1) catalog.set(id, shop(id));
+    const { documents } = open(catalog);
+    const bodiesOf = async (regionId: number) =>
+      (await ready(documents, regionId)).shards.map(({ digest }) => documents.find(digest)?.body);
+    const west = await bodiesOf(1);
+    const east = await bodiesOf(2);
+    expect(east.every((body, shard) => body !== undefined && body === west[shard])).toBe(true);
+    catalog.set(5, shop(5, { regions: ['eu-west'] }));
+    await documents.settle();
+    const [own, other] = [await bodiesOf(1), await bodiesOf(2)];
+    expect(own.flatMap((body, shard) => (body === other[shard] ? [] : [shard]))).toEqual([shardOf(5)]);
   });
 
   test('leave out an endpoint whose secrets cannot be opened, and nothing else', async () => {
@@ -182,7 +197,8 @@ describe('shard documents', () => {
     const inForceMs = performance.now() - editedMs;
     expect(after?.digest).not.toBe(before?.digest);
     const digest = documents.ofRegion(1)?.shards[shardOf(4711)]?.digest ?? '';
-    const stored = documents.find(digest);
+    const found = documents.find(digest);
+    const stored = found && packedShard(found);
     // The manifest as it stands, though it is packed too.
     const moved = (stored?.bytes.length ?? 0) + packedSize(after);
     console.log(
@@ -196,9 +212,10 @@ describe('shard documents', () => {
 });
 
 describe('the store', () => {
-  const sealed = (text: string): SealedDocument => ({
+  const sealed = (text: string): SealedShard => ({
     digest: sha256Hex(Buffer.from(text)),
-    bytes: Buffer.from(text),
+    body: { bytes: Buffer.from(text), packed: false, size: text.length },
+    tail: new Uint8Array(),
   });
 
   test('keeps what was replaced for its time, and what comes back for good', () => {
