@@ -37,6 +37,23 @@ export async function tempFolder(): Promise<{ path: string; remove(): Promise<vo
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
+/** A probe that may check loopback, without a hub or a folder. */
+export const probeConfig: Omit<ProbeConfig, 'dataDir'> = {
+  hub: null,
+  token: null,
+  name: 'test',
+  delivery: 'auto',
+  workers: 1,
+  capacity: 1000,
+  allowNetworks: ['127.0.0.0/8'],
+  allowProxy: false,
+  hubCaFile: null,
+  kafkaCertificate: null,
+  metrics: null,
+  spoolMaxBytes: 2 ** 20,
+  env: {},
+};
+
 /** The real probe in this process: real sockets, disk and checks; results end in a list. */
 export function startProbe(
   config: Partial<ProbeConfig> & { readonly dataDir: string },
@@ -69,19 +86,7 @@ export function startProbe(
     stop: async () => undefined,
   };
   const full: ProbeConfig = {
-    hub: null,
-    token: null,
-    name: 'test',
-    delivery: 'auto',
-    workers: 1,
-    capacity: 1000,
-    allowNetworks: ['127.0.0.0/8'],
-    allowProxy: false,
-    hubCaFile: null,
-    kafkaCertificate: null,
-    metrics: null,
-    spoolMaxBytes: 2 ** 20,
-    env: {},
+    ...probeConfig,
     ...config,
   };
   const ended = runProbe(
