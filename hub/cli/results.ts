@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command } from 'commander';
 import {
   type CliContext,
+  Failed,
   jsonLine,
   paint,
   type Terminal,
@@ -9,7 +10,7 @@ import {
   UsageError,
 } from '../../shared/command-line.ts';
 import type { Result } from '../../shared/result.ts';
-import { connectHub, type HubClient } from './hub-client.ts';
+import { connectHub, type HubClient, HubRefusal } from './hub-client.ts';
 
 type NamedResult = Omit<Result, 'regionId'> & {
   readonly endpoint: string;
@@ -65,7 +66,8 @@ Examples:
         return;
       }
       show(newest.toReversed());
-      await followOn(hub, query, newest, show, signal);
+      const complain = (line: string) => terminal.err(`${line}\n`);
+      await followOn(() => connectHub(env, cwd, signal), query, newest, show, complain, signal);
     });
 }
 
@@ -87,14 +89,20 @@ async function read(hub: HubClient, query: Query, limit: number, eachPage: Show)
   return results;
 }
 
-/** Looks each second for what is not shown yet, also for what is late; ends without an error when it is told to. */
+/**
+ * Looks each second for what is not shown yet, also for what is late; ends without an error when it is told to. A hub
+ * that is away is waited for, and told of once: it may come back elsewhere, as one of `npm start` does.
+ */
 async function followOn(
-  hub: HubClient,
+  connect: () => Promise<HubClient>,
   query: Query,
   shown: readonly NamedResult[],
   show: Show,
+  complain: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  let hub = await connect();
+  let away = false;
   let seen = new Map(shown.map((result) => [keyOf(result), result.scheduledAt]));
   const instants = shown.map(({ scheduledAt }) => scheduledAt);
   const beganUs = instants.length > 0 ? Math.min(...instants) : Date.now() * 1000;
@@ -102,17 +110,29 @@ async function followOn(
   while (!signal.aborted) {
     try {
       await wait(followMs, undefined, { signal });
+      if (away) hub = await connect();
       const from = Math.max(beganUs, newestUs - lateUs);
       const found = await read(hub, { ...query, from }, Number.MAX_SAFE_INTEGER, () => undefined);
       const fresh = found.filter((result) => !seen.has(keyOf(result))).toReversed();
+      if (away) complain('the hub is back');
+      away = false;
       show(fresh);
       newestUs = Math.max(newestUs, ...fresh.map(({ scheduledAt }) => scheduledAt));
       for (const result of fresh) seen.set(keyOf(result), result.scheduledAt);
       seen = new Map([...seen].filter(([, scheduledAt]) => scheduledAt >= newestUs - 2 * lateUs));
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (signal.aborted) return;
+      if (!isAway(error)) throw error;
+      if (!away) complain(`${error instanceof Error ? error.message : error} Waiting for it`);
+      away = true;
     }
   }
+}
+
+/** No answer, or one that says "not now"; a refusal of what is asked stays one. */
+function isAway(error: unknown): boolean {
+  if (error instanceof HubRefusal) return error.status >= 500;
+  return error instanceof Failed;
 }
 
 function keyOf({ region, scheduledAt, probeId }: NamedResult): string {

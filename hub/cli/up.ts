@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { type CliContext, Failed, paint, UsageError } from '../../shared/command-line.ts';
+import { parseNetworkRule } from '../../shared/network-rule.ts';
 import { parseListen } from '../up/listen.ts';
 import { up } from '../up/up.ts';
 
@@ -27,6 +28,7 @@ Examples:
   return command.action(async (options: UpFlags) => {
     const listen = parseListen(options.listen);
     if (!listen) throw new UsageError(`--listen ${options.listen}: write it as 127.0.0.1:7070`);
+    for (const network of options.allowNetwork ?? []) requireNetwork(network);
     const say = (component: string, line: string) =>
       terminal.out(`${paint(terminal, 'cyan', component.padEnd(15))} ${line}\n`);
     const { data, endpoints = null, allowNetwork = [] } = options;
@@ -41,6 +43,15 @@ interface UpFlags {
   readonly data: string;
   readonly endpoints?: string;
   readonly allowNetwork?: readonly string[];
+}
+
+/** A probe would refuse it too, once everything else had been started. */
+function requireNetwork(network: string): void {
+  try {
+    parseNetworkRule(network);
+  } catch (error) {
+    throw new UsageError(`--allow-network ${error instanceof Error ? error.message : network}`);
+  }
 }
 
 function gather(value: string, before: readonly string[] = []): readonly string[] {

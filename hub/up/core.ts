@@ -5,6 +5,7 @@ import { whereOf } from '../store/reach-database.ts';
 import { startChild } from './child.ts';
 import { listenText, untilReady } from './listen.ts';
 import type { Network } from './network.ts';
+import { watchReady } from './watch-ready.ts';
 
 /** The database of DATABASE_URL, or one of our own. Ask for its address each time: it may come back on another port. */
 export async function startDatabase({ home, env, say, signal, components }: Network): Promise<() => string> {
@@ -75,6 +76,7 @@ export async function startHub(network: Network, databaseUrl: () => string): Pro
       ),
   });
   components.push(hub);
+  void watchReady(origin, (line) => say('hub', line), signal);
   const way = env.KAFKA_BROKERS
     ? `results through Kafka at ${env.KAFKA_BROKERS}`
     : 'results come in directly';

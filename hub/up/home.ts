@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, lstat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../process/folder.ts';
 import { type FolderLock, lockFolder } from '../process/folder-lock.ts';
@@ -10,7 +10,7 @@ export interface Home {
   readonly postgres: string;
   readonly keys: string;
   readonly demo: string;
-  /** base64, 32 bytes: seals credentials at rest. */
+  /** base64, 32 bytes: seals credentials at rest; empty where the environment brings it. */
   readonly secret: string;
   /** An earlier start was killed: what it started may still be ending. */
   readonly afterKill: boolean;
@@ -20,7 +20,10 @@ export interface Home {
 }
 
 /** Makes the folder where it is missing. Throws one line where it cannot be had. */
-export async function openHome(folder: string): Promise<Home> {
+export async function openHome(
+  folder: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+): Promise<Home> {
   try {
     await makeFolder(folder, 0o700);
     // Root's database runs as another user, who must pass through; what lies inside has its own modes.
@@ -37,7 +40,7 @@ export async function openHome(folder: string): Promise<Home> {
       postgres: join(folder, 'postgres'),
       keys: join(folder, 'keys'),
       demo: join(folder, 'demo'),
-      secret: await keepSecret(join(folder, 'secret')),
+      secret: env.PARALLAX_SECRET || env.PARALLAX_SECRET_FILE ? '' : await keepSecret(folder),
       afterKill: taken.stale,
       lock: taken.lock,
       probe: (region) => join(folder, 'probes', region),
@@ -48,7 +51,8 @@ export async function openHome(folder: string): Promise<Home> {
   }
 }
 
-async function keepSecret(file: string): Promise<string> {
+async function keepSecret(folder: string): Promise<string> {
+  const file = join(folder, 'secret');
   const kept = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
@@ -59,9 +63,23 @@ async function keepSecret(file: string): Promise<string> {
       `${file} does not hold 32 bytes in base64: restore it from a backup, without it the sealed credentials cannot be read`,
     );
   }
+  // Made before anything else of a first start: where there is a database or keys, there was a secret.
+  for (const name of ['postgres', 'keys']) {
+    if (!(await exists(join(folder, name)))) continue;
+    throw new Error(
+      `${file} is gone, and ${join(folder, name)} is there: bring it back from a backup, for it opens the credentials in the database. Where none are kept, or they can be given again, make a new one: openssl rand -base64 32 > ${file}`,
+    );
+  }
   const secret = randomBytes(32).toString('base64');
   await writeFile(file, `${secret}\n`, { mode: 0o600, flag: 'wx' });
   return secret;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function homeProblem(error: unknown, folder: string): Error {

@@ -28,7 +28,7 @@ const stopMs = { probe: 4000, demo: 500, hub: 3000, postgres: 2500 } as const;
 /** Everything on this machine, each part a process of its own, until `signal`; then all is stopped, the database last. */
 export async function up(options: UpOptions, say: Say, signal: AbortSignal): Promise<void> {
   const example = options.endpoints === null ? 'demo-healthy' : await firstName(options, signal);
-  const home = await openHome(resolve(options.data));
+  const home = await openHome(resolve(options.data), options.env);
   const components: Supervised[] = [];
   try {
     const listen = options.listen.port === 0 ? { ...options.listen, port: await freePort() } : options.listen;

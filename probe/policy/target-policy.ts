@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
+import { type NetworkRule, ruleCovers } from '../../shared/network-rule.ts';
 import { classifyAddress } from './address-class.ts';
-import { type NetworkRule, ruleCovers } from './network-rule.ts';
 
 export interface TargetPolicyOptions {
   /** What the probe's owner opened with `--allow-network`. */

@@ -1,6 +1,6 @@
+import { parseNetworkRule } from '../../shared/network-rule.ts';
 import type { Checker } from '../checks/check.ts';
 import { createChecker } from '../checks/registry.ts';
-import { parseNetworkRule } from '../policy/network-rule.ts';
 import { createTargetPolicy } from '../policy/target-policy.ts';
 import { version } from '../version.ts';
 

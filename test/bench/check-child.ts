@@ -4,9 +4,9 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { createChecker } from '../../probe/checks/registry.ts';
-import { parseNetworkRule } from '../../probe/policy/network-rule.ts';
 import { createTargetPolicy } from '../../probe/policy/target-policy.ts';
 import { type Assignment, assignmentSchema } from '../../shared/assignment.ts';
+import { parseNetworkRule } from '../../shared/network-rule.ts';
 import { type Done, drive, type Load } from './load.ts';
 
 export interface CheckSpec {

@@ -168,6 +168,12 @@ describe('parallax up', () => {
       [['--data', '/proc/parallax'], {}, 1, /cannot write to \/proc\/parallax|ENOENT/],
       [['--data', other, '--nonsense'], {}, 2, /unknown option '--nonsense'/],
       [
+        ['--data', other, '--allow-network', 'foo'],
+        {},
+        2,
+        /--allow-network 'foo' is not a network: write it as 10\.0\.0\.0\/8/,
+      ],
+      [
         ['--data', other, '--listen', '127.0.0.1:0'],
         { DATABASE_URL: 'postgresql://nobody:wrong@127.0.0.1:1/none' },
         1,

@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${probe:NAME} is what endpoints hold
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
-import { parseNetworkRule } from '../../../probe/policy/network-rule.ts';
 import { createTargetPolicy } from '../../../probe/policy/target-policy.ts';
 import { failureTable } from '../../../shared/failure.ts';
+import { parseNetworkRule } from '../../../shared/network-rule.ts';
 import type { Observation } from '../../../shared/result.ts';
 import { lyingSite } from './lying-site.ts';
 import { assignmentOf, checkOnce, startChecker, type Wish } from './scene.ts';

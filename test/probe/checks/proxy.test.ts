@@ -2,8 +2,8 @@
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
-import { parseNetworkRule } from '../../../probe/policy/network-rule.ts';
 import { createTargetPolicy } from '../../../probe/policy/target-policy.ts';
+import { parseNetworkRule } from '../../../shared/network-rule.ts';
 import { issue } from './certificates.ts';
 import { checkOnce, startChecker } from './scene.ts';
 import { type Answer, type RawServer, startRawServer, whole } from './servers.ts';

@@ -1,8 +1,8 @@
 import type { Checker } from '../../../probe/checks/check.ts';
 import { type CheckerOptions, createChecker } from '../../../probe/checks/registry.ts';
-import { parseNetworkRule } from '../../../probe/policy/network-rule.ts';
 import { createTargetPolicy, type TargetPolicy } from '../../../probe/policy/target-policy.ts';
 import { type Assignment, assignmentSchema } from '../../../shared/assignment.ts';
+import { parseNetworkRule } from '../../../shared/network-rule.ts';
 import type { Observation } from '../../../shared/result.ts';
 
 export interface Wish {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseNetworkRule } from '../../../probe/policy/network-rule.ts';
 import { createTargetPolicy } from '../../../probe/policy/target-policy.ts';
+import { parseNetworkRule } from '../../../shared/network-rule.ts';
 
 const policyOf = (networks: readonly string[], hubOrigins: readonly string[] = []) =>
   createTargetPolicy({ allowNetworks: networks.map(parseNetworkRule), allowProxy: false, hubOrigins });
