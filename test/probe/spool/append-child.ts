@@ -9,7 +9,7 @@ import { identity, resultOf } from './scene.ts';
 /**
  * Appends results until it is killed. Waits for one line on stdin: {dir, stream, pem, firstId, maxBytes}. Says `open`
  * on stdout, and the rest in the file `argv[2]`, where a killed process leaves it: `a ID` acknowledged,
- * `s SEQ SHA256 IDS GAPS` there is a batch.
+ * `s SEQ SHA256 IDS GAPS` there is a batch, `d SEQ` the hub has all up to this one.
  */
 const book = openSync(process.argv[2] ?? '', 'a');
 const tell = (line: string) => writeSync(book, `${line}\n`);
@@ -56,7 +56,10 @@ async function run(dir: string, stream: string, pem: string, firstId: number, ma
     await Promise.race(some);
     for (const seq of sealed.splice(0)) await told(seq);
     // Only what was told is said to be durable.
-    if (Math.random() < 0.2)
-      spool.durableTo(spool.status().lastSeq - sealed.length - Math.floor(Math.random() * 6) - 2);
+    if (Math.random() < 0.2) {
+      const durable = spool.status().lastSeq - sealed.length - Math.floor(Math.random() * 6) - 2;
+      tell(`d ${durable}`);
+      spool.durableTo(durable);
+    }
   }
 }
