@@ -16,7 +16,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** What the script prints, as JSON, in a process with this preload. */
 async function run(preload: string, env: Record<string, string>, script: string): Promise<unknown> {
   const href = pathToFileURL(join(root, `test/chaos/preload/${preload}.ts`)).href;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+  const file = join(await mkdtemp(join(folder, 'script-')), 'script.mjs');
+  await writeFile(file, script);
+  const child = spawn(process.execPath, [file], {
     env: { ...process.env, ...env, NODE_OPTIONS: `--import=${href}` },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -33,9 +35,11 @@ describe('a shifted clock', () => {
   test('is wrong in every way that it can be asked, in worker threads too, and the steady one is right', async () => {
     const file = join(folder, 'clock');
     await writeFile(file, JSON.stringify({ offsetMs: -hour, driftPpm: 0, sinceMs: 0 }));
+    const inWorker = join(folder, 'worker.cjs');
+    await writeFile(inWorker, "require('node:worker_threads').parentPort.postMessage(Date.now())");
     const script = `
       import { Worker } from 'node:worker_threads';
-      const worker = new Worker("require('node:worker_threads').parentPort.postMessage(Date.now())", { eval: true, execArgv: [] });
+      const worker = new Worker(${JSON.stringify(inWorker)});
       const inWorker = await new Promise((done) => worker.once('message', done));
       console.log(JSON.stringify({
         now: Date.now(), made: new Date().getTime(), text: Date.parse(Date()), inWorker,
