@@ -10,6 +10,8 @@ export interface Fault {
   readonly area: FaultArea;
   /** Faults that cannot stand beside it: names, or areas followed by `.*`. */
   readonly conflicts?: readonly string[];
+  /** Reasons for which honest results may be refused because of it. */
+  readonly mayReject?: readonly string[];
   /** It needs something that this machine may lack; the reason, where it does, is printed. */
   readonly cannot?: (network: ChaosNetwork) => Promise<string | null>;
   /** Not drawn by a seed: only where --faults names it. */

@@ -1,0 +1,111 @@
+import type { Acknowledged } from '../spools.ts';
+import { type Evidence, type Finding, type Violation, violated } from './invariant.ts';
+
+interface GapRow {
+  readonly stream: string;
+  readonly from_seq: number;
+  readonly to_seq: number;
+  readonly from_us: number;
+  readonly to_us: number;
+  readonly results: number;
+}
+
+interface RejectRow {
+  readonly reason: string;
+  readonly stream: string | null;
+  readonly seq: number | null;
+  readonly content: Buffer | null;
+  readonly detail: string;
+  readonly probe_id: number | null;
+}
+
+/** Reasons that refuse a batch whole. The others refuse one result, whose JSON is the content. */
+const whole = new Set([
+  'schema_unknown',
+  'too_large',
+  'inflate',
+  'decode',
+  'probe_revoked',
+  'probe_pending',
+  'probe_mismatch',
+  'region_mismatch',
+  'seq_range',
+  'gap_invalid',
+  'stream_foreign',
+  'streams_exhausted',
+  'poison',
+  'seq_reused',
+]);
+
+/**
+ * 1. Every check a probe acknowledged to its spool is in PostgreSQL exactly once, or in a signed gap record, or in the
+ * rejected table. Compares the spools' own files with the tables. Cannot see what a probe lost before its file system
+ * had it: that was never acknowledged. A primary key makes a row twice impossible, so "twice" shows as an honest result
+ * that is stored and refused as a duplicate besides.
+ */
+export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
+  const { network, acknowledged, stored, destroyed, mayReject, untilMs } = evidence;
+  const db = network.db();
+  const gaps = await db.many<GapRow>(
+    `select stream, from_seq, to_seq, results, (extract(epoch from from_scheduled_at) * 1000000)::int8 as from_us,
+            (extract(epoch from to_scheduled_at) * 1000000)::int8 as to_us from gaps`,
+  );
+  const rejects = await db.many<RejectRow>(
+    'select reason, stream, seq, content, detail, probe_id from rejects where probe_id is null or probe_id <> $1::int8',
+    [network.liar.probeId],
+  );
+  const refusedSeqs = new Set<string>();
+  const refusedResults = new Set<string>();
+  for (const { reason, stream, seq, content } of rejects) {
+    if (whole.has(reason)) refusedSeqs.add(`${stream}|${seq}`);
+    else if (content) refusedResults.add(keyInside(content));
+  }
+  const inGap = ({ stream, seq, scheduledAt }: Acknowledged) =>
+    gaps.some(
+      (gap) =>
+        gap.stream === stream &&
+        (seq !== null
+          ? seq >= gap.from_seq && seq <= gap.to_seq
+          : scheduledAt >= gap.from_us && scheduledAt <= gap.to_us),
+    ) ||
+    // A damaged spool says how much it lost in the stream that follows it.
+    (destroyed.size > 0 && gaps.some((gap) => scheduledAt >= gap.from_us && scheduledAt <= gap.to_us));
+
+  const lost: string[] = [];
+  let inGaps = 0;
+  let inRejects = 0;
+  for (const one of acknowledged.values()) {
+    if (stored.has(one.key) || one.scheduledAt / 1000 > untilMs) continue;
+    if (refusedSeqs.has(`${one.stream}|${one.seq}`) || refusedResults.has(one.key)) inRejects += 1;
+    else if (inGap(one)) inGaps += 1;
+    else lost.push(`${one.key} of stream ${one.stream}, seq ${one.seq ?? 'none yet'}`);
+  }
+
+  const violations: Violation[] = [];
+  if (lost.length > 0) {
+    violations.push(violated('1 exactly once', `${lost.length} acknowledged results are nowhere`, lost));
+  }
+  const honest = rejects.filter(({ reason, probe_id }) => probe_id !== null && !mayReject.has(reason));
+  if (honest.length > 0) {
+    violations.push(
+      violated(
+        '1 exactly once',
+        `${honest.length} batches or results of honest probes were refused`,
+        honest.map(
+          ({ reason, stream, seq, detail }) => `${reason}: ${detail} (stream ${stream}, seq ${seq})`,
+        ),
+      ),
+    );
+  }
+  const counts = { lost: lost.length, gaps: inGaps, rejects: inRejects, destroyed: destroyed.size };
+  return { violations, counts };
+}
+
+function keyInside(content: Buffer): string {
+  try {
+    const result = JSON.parse(content.toString('utf8')) as Record<string, unknown>;
+    return `${result.endpointId}|${result.regionId}|${result.scheduledAt}|${result.probeId}`;
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,45 @@
+import type { Signed } from '../kafka-log.ts';
+import type { ChaosNetwork } from '../network.ts';
+import type { Acknowledged } from '../spools.ts';
+
+/** What the checker has gathered from outside, once a round, for all invariants. */
+export interface Evidence {
+  readonly network: ChaosNetwork;
+  /** Everything any spool ever held. */
+  readonly acknowledged: ReadonlyMap<string, Acknowledged>;
+  /** Keys of the results table. */
+  readonly stored: ReadonlySet<string>;
+  /** Everything with a good signature that was ever on the topic. */
+  readonly signed: ReadonlyMap<string, Signed>;
+  /** What faults destroyed by their nature: may be lost where the system says so. */
+  readonly destroyed: ReadonlySet<string>;
+  /** Reasons for which an honest probe may be refused under the faults so far. */
+  readonly mayReject: ReadonlySet<string>;
+  /** The database was put back to an earlier state since the last check. */
+  readonly databaseWentBack: boolean;
+  /** Epoch ms before which everything acknowledged must be accounted for by now. */
+  readonly untilMs: number;
+}
+
+export interface Violation {
+  readonly invariant: string;
+  /** One line, then what shows it. */
+  readonly what: string;
+  readonly evidence: readonly string[];
+}
+
+export interface Finding {
+  readonly violations: readonly Violation[];
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** Looks at the evidence from outside the product; throws only where it cannot look. */
+export type Invariant = (evidence: Evidence) => Promise<Finding>;
+
+export const nothingFound: Finding = { violations: [], counts: {} };
+
+export function violated(invariant: string, what: string, evidence: readonly string[]): Violation {
+  const shown = evidence.slice(0, 12);
+  const more = evidence.length - shown.length;
+  return { invariant, what, evidence: more > 0 ? [...shown, `and ${more} more`] : shown };
+}

@@ -1,0 +1,65 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { storedKeys } from './check.ts';
+import type { ChaosNetwork } from './network.ts';
+
+export interface Recovery {
+  readonly recovered: boolean;
+  readonly tookMs: number;
+  /** What was still missing at the deadline. */
+  readonly missing: readonly string[];
+}
+
+/** Of results that travel while all is well. */
+const freshMs = 12_000;
+
+/**
+ * 8. A backlog drains by itself when the fault heals. Waits until everything that was acknowledged before `healedMs` is
+ * stored, or told as lost, and every probe delivers what it checks now. Nobody helps it along.
+ */
+export async function recovers(
+  network: ChaosNetwork,
+  healedMs: number,
+  accounted: (key: string, stream: string, seq: number | null) => boolean,
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<Recovery> {
+  const beganMs = performance.now();
+  for (;;) {
+    const missing = await missingNow(network, healedMs, accounted).catch((error: unknown) => [
+      `PostgreSQL does not answer: ${error instanceof Error ? error.message : error}`,
+    ]);
+    const tookMs = performance.now() - beganMs;
+    if (missing.length === 0) return { recovered: true, tookMs, missing };
+    if (tookMs > deadlineMs || signal.aborted) return { recovered: false, tookMs, missing };
+    await wait(500);
+  }
+}
+
+async function missingNow(
+  network: ChaosNetwork,
+  healedMs: number,
+  accounted: (key: string, stream: string, seq: number | null) => boolean,
+): Promise<string[]> {
+  const acknowledged = await network.spools.read();
+  const stored = await storedKeys(network);
+  const missing: string[] = [];
+  const newest = new Map<number, number>();
+  for (const { key, stream, seq, scheduledAt } of acknowledged.values()) {
+    const probeId = Number(key.split('|')[3]);
+    if (stored.has(key)) newest.set(probeId, Math.max(newest.get(probeId) ?? 0, scheduledAt / 1000));
+    else if (scheduledAt / 1000 <= healedMs && !accounted(key, stream, seq)) {
+      missing.push(`${key} of stream ${stream}, seq ${seq ?? 'none yet'}`);
+    }
+  }
+  const probes = await network
+    .db()
+    .many<{ id: number; name: string }>(
+      "select id, name from probes where status = 'active' and name <> 'liar'",
+    );
+  for (const { id, name } of probes) {
+    const agoMs = Date.now() - (newest.get(id) ?? 0);
+    if (agoMs > freshMs)
+      missing.push(`probe ${name}: its newest result is ${Math.round(agoMs / 1000)} s old`);
+  }
+  return missing;
+}
