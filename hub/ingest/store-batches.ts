@@ -8,9 +8,11 @@ import { lockStreams } from '../store/lock-streams.ts';
 import { updateStreams } from '../store/update-streams.ts';
 import { type Misplaced, partitionsOf, placeInLog } from './log-order.ts';
 import type { Reject } from './reject.ts';
+import type { RejectRoom } from './reject-room.ts';
+import { repeatersOf } from './repeaters.ts';
 import { storeResults } from './store-results.ts';
 import { streamsOf, takeInStreams } from './take-in-streams.ts';
-import type { VerifiedBatch } from './verify.ts';
+import type { StreamClaim, VerifiedBatch } from './verify.ts';
 
 export interface Stored {
   readonly batches: number;
@@ -18,6 +20,8 @@ export interface Stored {
   readonly rejects: readonly Reject[];
   readonly repeated: number;
   readonly deferred: number;
+  /** Of batches of which nothing came, as they were repeated or deferred. */
+  readonly idle: readonly StreamClaim[];
   /** Not stored: their partition's progress stands elsewhere. */
   readonly misplaced: readonly Misplaced[];
 }
@@ -26,23 +30,27 @@ export interface Stored {
  * All that verified batches do to the database, in one transaction: it is committed whole, with the progress that says
  * so, or not at all. Consumers lock in one order, so that none waits in a circle: progress, streams, latest, counts.
  */
-export async function storeBatches(db: Database, batches: readonly VerifiedBatch[]): Promise<Stored> {
+export async function storeBatches(
+  db: Database,
+  batches: readonly VerifiedBatch[],
+  room?: RejectRoom,
+): Promise<Stored> {
   return db.transaction(async (sql) => {
     const partitions = partitionsOf(batches);
     const progress = partitions.length > 0 ? await lockProgress(sql, partitions) : [];
     const { due, misplaced, steps } = placeInLog(batches, progress);
     const taken = takeInStreams(due, await lockStreams(sql, streamsOf(due)));
-    const { rows, duplicates } = await storeResults(sql, taken.fresh);
+    const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db));
     await insertGaps(
       sql,
       taken.fresh.map((batch) => batch.claim).filter((claim) => claim !== null),
     );
     await updateStreams(sql, taken.streams);
     const rejects = [...taken.rejects, ...duplicates];
-    await insertRejects(sql, rejects);
+    await insertRejects(sql, rejects, room);
     await advanceProgress(sql, steps);
     if (rows > 0) await tellChange(sql, 'results');
-    const { repeated, deferred } = taken;
-    return { batches: taken.fresh.length, rows, rejects, repeated, deferred, misplaced };
+    const { repeated, deferred, idle } = taken;
+    return { batches: taken.fresh.length, rows, rejects, repeated, deferred, idle, misplaced };
   });
 }

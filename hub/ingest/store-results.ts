@@ -1,8 +1,9 @@
-import type { Sql } from '../store/database.ts';
+import type { Sql, TransactionSql } from '../store/database.ts';
 import { findDuplicateResults } from '../store/find-duplicate-results.ts';
-import { insertResults, maxRowsPerStatement, type ResultRow } from '../store/insert-results.ts';
+import { copyResults, insertResults, maxRowsPerStatement, type ResultRow } from '../store/insert-results.ts';
 import { newestOfEach, upsertLatestResults } from '../store/upsert-latest-results.ts';
 import type { Reject } from './reject.ts';
+import type { Repeaters } from './repeaters.ts';
 import type { VerifiedBatch } from './verify.ts';
 
 interface OwnedRow extends ResultRow {
@@ -16,32 +17,67 @@ export interface StoredResults {
 }
 
 /** Stores what the batches hold, and the newest of each pair beside it. */
-export async function storeResults(sql: Sql, batches: readonly VerifiedBatch[]): Promise<StoredResults> {
+export async function storeResults(
+  sql: TransactionSql,
+  batches: readonly VerifiedBatch[],
+  repeaters: Repeaters,
+): Promise<StoredResults> {
   const rows = batches.flatMap((batch) =>
     batch.results.map((result): OwnedRow => ({ batch, result, regionId: batch.regionId })),
   );
+  if (rows.length === 0) return { rows: 0, duplicates: [] };
+  const { usual = [], repeated = [] } = Object.groupBy(rows, ({ result }) =>
+    repeaters.has(result.probeId) ? 'repeated' : 'usual',
+  );
+  const copied = await copyAll(sql, usual);
+  const there = await insertEach(sql, copied ? repeated : rows);
+  for (const { result } of there) repeaters.note(result.probeId);
+  const stored = there.size === 0 ? rows : rows.filter((row) => !there.has(row));
+  for (const chunk of chunksOf(newestOfEach(stored))) await upsertLatestResults(sql, chunk);
+  return { rows: stored.length, duplicates: [...there].map(duplicateSlot) };
+}
+
+/** False, and nothing done, where a row is there already or stands in it twice. */
+async function copyAll(sql: TransactionSql, rows: readonly OwnedRow[]): Promise<boolean> {
+  if (rows.length === 0) return true;
+  await sql.run('savepoint copied');
+  try {
+    await copyResults(sql, rows);
+    await sql.run('release savepoint copied');
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== uniqueViolation) throw error;
+    await sql.run('rollback to savepoint copied');
+    // Rolled back it still stands: rows of the transaction itself are told from others by their xmin.
+    await sql.run('release savepoint copied');
+    return false;
+  }
+}
+
+const uniqueViolation = '23505';
+
+/** Each row unless it is there already; returns those that were. */
+async function insertEach(sql: Sql, rows: readonly OwnedRow[]): Promise<Set<OwnedRow>> {
   let inserted = 0;
   for (const chunk of chunksOf(rows)) inserted += await insertResults(sql, chunk);
-  const there = inserted < rows.length ? await duplicatesAmong(sql, rows) : new Set<number>();
-  const stored = there.size === 0 ? rows : rows.filter((_, index) => !there.has(index));
-  for (const chunk of chunksOf(newestOfEach(stored))) await upsertLatestResults(sql, chunk);
-  const duplicates = [...there].flatMap((index) => rows[index] ?? []).map(duplicateSlot);
-  return { rows: stored.length, duplicates };
+  return inserted < rows.length ? duplicatesAmong(sql, rows) : new Set();
 }
 
 /** Rows the table held before, and those that came twice in this very transaction. */
-async function duplicatesAmong(sql: Sql, rows: readonly OwnedRow[]): Promise<Set<number>> {
-  const there = new Set<number>();
+async function duplicatesAmong(sql: Sql, rows: readonly OwnedRow[]): Promise<Set<OwnedRow>> {
+  const there = new Set<OwnedRow>();
   const seen = new Set<string>();
-  for (const [index, { result, regionId }] of rows.entries()) {
+  for (const row of rows) {
+    const { result, regionId } = row;
     const key = `${result.endpointId}|${regionId}|${result.scheduledAt}|${result.probeId}`;
-    if (seen.has(key)) there.add(index);
+    if (seen.has(key)) there.add(row);
     seen.add(key);
   }
-  let at = 0;
   for (const chunk of chunksOf(rows)) {
-    for (const place of await findDuplicateResults(sql, chunk)) there.add(at + place);
-    at += chunk.length;
+    for (const place of await findDuplicateResults(sql, chunk)) {
+      const row = chunk[place];
+      if (row) there.add(row);
+    }
   }
   return there;
 }

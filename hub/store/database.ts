@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { copyIn } from './copy-in.ts';
 
 /** Runs one statement; the name says how many rows are meant. Parameters are `$1`, `$2`, …; a Buffer travels in binary. */
 export interface Sql {
@@ -11,9 +12,15 @@ export interface Sql {
   run(text: string, values?: readonly unknown[]): Promise<number>;
 }
 
+/** One connection, between begin and commit. */
+export interface TransactionSql extends Sql {
+  /** `copy ... from stdin`; returns how many rows were taken. */
+  copy(text: string, data: Buffer): Promise<number>;
+}
+
 export interface Database extends Sql {
   /** Commits when `work` resolves, rolls back when it throws. */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  transaction<T>(work: (sql: TransactionSql) => Promise<T>): Promise<T>;
   /** Connections: in use, idle, and callers waiting for one. */
   pool(): { total: number; idle: number; waiting: number };
   end(): Promise<void>;
@@ -84,7 +91,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       let failed: Error | undefined;
       try {
         await client.query('begin');
-        const value = await work(sqlOver(client));
+        const value = await work({ ...sqlOver(client), copy: (text, data) => copyIn(client, text, data) });
         await client.query('commit');
         return value;
       } catch (error) {

@@ -1,7 +1,8 @@
 import { outcomes } from '../../shared/failure.ts';
 import { type Result, resultKinds } from '../../shared/result.ts';
 import { boolArray, int2Array, int4Array, int8Array, textArray, timestamptzArray } from './binary-array.ts';
-import type { Sql } from './database.ts';
+import { copyRows } from './copy-rows.ts';
+import type { Sql, TransactionSql } from './database.ts';
 import { tlsFactsJson } from './tls-facts-json.ts';
 
 /** A result with the region the registry gave it. */
@@ -13,11 +14,13 @@ export interface ResultRow {
 /** Larger statements gain nothing (measured), and each holds its parameters in memory twice. */
 export const maxRowsPerStatement = 1000;
 
-const text = `
-insert into results (
+const columns = `
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls)
+  failure_message, first_failure, http_version, remote_ip, tls`;
+
+const text = `
+insert into results (${columns})
 select
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
@@ -27,10 +30,7 @@ from unnest(
   $9::bool[], $10::int2[], $11::int2[], $12::int2[], $13::int4[], $14::int4[], $15::int4[], $16::int4[],
   $17::int4[], $18::int4[], $19::int4[], $20::int8[], $21::text[], $22::text[], $23::text[], $24::text[],
   $25::text[], $26::text[]
-) as t (
-  endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
-  status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls)
+) as t (${columns})
 on conflict do nothing`;
 
 /** Returns how many were not there yet. At most maxRowsPerStatement rows; each must have its partition. */
@@ -65,6 +65,48 @@ export async function insertResults(sql: Sql, rows: readonly ResultRow[]): Promi
     textArray(pick((r) => r.remoteIp)),
     textArray(pick((r) => r.tls && tlsFactsJson(r.tls))),
   ]);
+}
+
+/** Of a row with a certificate and no failure, as most are. */
+const usualRowBytes = 420;
+
+/**
+ * The same for rows of which none is there yet: throws PostgreSQL's unique_violation where one is, or two are alike,
+ * and then nothing of the statement is kept. No look for conflicts before each row and pages written whole: 14.0 us of
+ * PostgreSQL's CPU a row in place of 18.8, 617 bytes of WAL in place of 720 (measured, newest results included).
+ */
+export async function copyResults(sql: TransactionSql, rows: readonly ResultRow[]): Promise<number> {
+  const out = copyRows(rows.length * usualRowBytes);
+  for (const { regionId, result: r } of rows) {
+    out.row(26);
+    out.int8(r.endpointId);
+    out.int2(regionId);
+    out.timestamptz(r.scheduledAt);
+    out.int8(r.probeId);
+    out.int4(r.rev);
+    out.int2(kindNumber[r.kind]);
+    out.int2(outcomeNumber[r.outcome]);
+    out.bool(r.suspect);
+    out.bool(r.truncated);
+    out.int2(r.attempts);
+    out.int2(r.redirects);
+    out.int2(r.status);
+    out.int4(clampInt4(r.lateBy));
+    out.int4(clampInt4(r.timings.dns));
+    out.int4(clampInt4(r.timings.connect));
+    out.int4(clampInt4(r.timings.tls));
+    out.int4(clampInt4(r.timings.wait));
+    out.int4(clampInt4(r.timings.transfer));
+    out.int4(clampInt4(r.timings.total));
+    out.int8(r.bytes);
+    out.text(r.failure?.code ?? null);
+    out.text(r.failure?.message ?? null);
+    out.text(r.firstFailure);
+    out.text(r.httpVersion);
+    out.text(r.remoteIp);
+    out.jsonb(r.tls && tlsFactsJson(r.tls));
+  }
+  return sql.copy(`copy results (${columns}) from stdin (format binary)`, out.end());
 }
 
 /** As they stand in the columns `kind` and `outcome`. */

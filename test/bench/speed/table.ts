@@ -1,0 +1,207 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Database, openDatabase } from '../../../hub/store/database.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../hub/store/embedded/start.ts';
+import { insertResults } from '../../../hub/store/insert-results.ts';
+import { migrateUp, SchemaError } from '../../../hub/store/migrate.ts';
+import { migrationsDir, readMigrations } from '../../../hub/store/migrations.ts';
+import { partitionWidth, planPartitions } from '../../../hub/store/partition-plan.ts';
+import { createPartition } from '../../../hub/store/partitions.ts';
+import { upsertLatestResults } from '../../../hub/store/upsert-latest-results.ts';
+import { type LoadShape, resultAt, sharesOf } from './load-shape.ts';
+
+/** What a PostgreSQL that takes this load is given (docs/postgresql.md); the rest is its default. */
+export const serverSettings: Readonly<Record<string, string>> = {
+  shared_buffers: '2GB',
+  max_wal_size: '16GB',
+  wal_compression: 'pglz',
+  wal_buffers: '64MB',
+  checkpoint_completion_target: '0.9',
+  // At 80,000 rows/s one minute writes what five (the default) do at 1 M pairs checked every minute.
+  checkpoint_timeout: '60s',
+  autovacuum_naptime: '10s',
+  max_connections: '50',
+};
+
+export interface TableSize extends LoadShape {
+  /** Rows that are there before anything is measured: whole rounds of all pairs. */
+  readonly rows: number;
+}
+
+/** A server with one database that is never written to again: what is measured runs in copies of it. */
+export interface BenchTable {
+  readonly server: EmbeddedPostgres;
+  readonly folder: string;
+  /** Where the next round of slots begins, epoch microseconds. */
+  readonly nextUs: number;
+  /** A copy, file by file, so that each begins alike. */
+  copy(name: string): Promise<string>;
+  drop(name: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const template = 'bench_template';
+/** 20 minutes into an hour: in hour partitions the rounds before it and those to come lie in one. */
+const nextUs = Date.UTC(2026, 0, 7, 12, 20) * 1000;
+
+/** Starts the server in `folder` and builds the table, where it is not there yet in this very shape. */
+export async function openTable(
+  size: TableSize,
+  folder: string,
+  say: (line: string) => void,
+): Promise<BenchTable> {
+  await mkdir(resolve(folder), { recursive: true });
+  await chmod(resolve(folder), 0o711);
+  const server = await startEmbeddedPostgres({
+    dataDir: join(folder, 'postgres'),
+    log: say,
+    signal: AbortSignal.timeout(300_000),
+    settings: serverSettings,
+  });
+  const admin = openDatabase({ url: server.url, maxConnections: 1, queryTimeoutMs: null });
+  const urlOf = (name: string) => Object.assign(new URL(server.url), { pathname: `/${name}` }).href;
+  const drop = async (name: string) => {
+    await admin.run(`drop database if exists ${name} with (force)`);
+  };
+  try {
+    const shape = shapeOf(size);
+    const found = await admin.maybeOne<{ shape: string | null }>(
+      `select shobj_description(oid, 'pg_database') as shape from pg_database where datname = $1`,
+      [template],
+    );
+    if (found?.shape === shape && (await broughtUp(urlOf(template))))
+      say(`the kept table of ${size.rows} rows is used`);
+    else {
+      if (found) say('the kept table has another shape: it is built anew');
+      await drop(template);
+      await admin.run(`create database ${template}`);
+      await build(urlOf(template), size, say);
+      await admin.run(`comment on database ${template} is '${shape}'`);
+    }
+    return {
+      server,
+      folder,
+      nextUs,
+      async copy(name) {
+        await drop(name);
+        await admin.run(`create database ${name} template ${template} strategy file_copy`);
+        return urlOf(name);
+      },
+      drop,
+      async stop() {
+        await admin.end();
+        await server.stop();
+      },
+    };
+  } catch (error) {
+    await admin.end();
+    await server.stop();
+    throw error;
+  }
+}
+
+export async function removeTable(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** All that the rows depend on but the schema: a kept table is brought up as a hub would. */
+function shapeOf({ rows, endpoints, regions, probes, intervalUs }: TableSize): string {
+  return ['1', rows, endpoints, regions, probes, intervalUs].join(' ');
+}
+
+/** False where it cannot be: its migrations have another history. */
+async function broughtUp(url: string): Promise<boolean> {
+  const db = openDatabase({ url, maxConnections: 1, queryTimeoutMs: null });
+  try {
+    await migrateUp(db, await readMigrations(migrationsDir()));
+    return true;
+  } catch (error) {
+    if (error instanceof SchemaError) return false;
+    throw error;
+  } finally {
+    await db.end();
+  }
+}
+
+async function build(url: string, size: TableSize, say: (line: string) => void): Promise<void> {
+  const startedMs = performance.now();
+  const db = openDatabase({ url, maxConnections: 2, queryTimeoutMs: null });
+  try {
+    await migrateUp(db, await readMigrations(migrationsDir()));
+    await db.run(`insert into regions (name) select 'region-' || n from generate_series(1, $1::int4) as n`, [
+      size.regions,
+    ]);
+    await db.run(
+      `insert into probes (region_id, name, public_key, thumbprint, status, enrollment, mac)
+       select (n - 1) % $2::int4 + 1, 'probe-' || n, '', 'probe ' || n, 'active', gen_random_uuid(), ''
+       from generate_series(1, $1::int4) as n`,
+      [size.probes, size.regions],
+    );
+    const pairs = size.endpoints * size.regions;
+    const clocks = { hubUs: nextUs, databaseUs: nextUs };
+    const policy = { width: partitionWidth(pairs), retentionDays: 7, sealedUs: 0 };
+    for (const partition of planPartitions([], clocks, policy).create) await createPartition(db, partition);
+    await db.run(`create table bench_round (like results)`);
+    await db.run('set synchronous_commit = off');
+    await fillRounds(db, size, say);
+    say('vacuum');
+    await db.run('vacuum (freeze, analyze) results');
+    await db.run('vacuum (freeze, analyze) latest_results');
+    await db.run('checkpoint');
+    const { bytes, index } = await db.one<{ bytes: number; index: number }>(
+      `select sum(pg_table_size(inhrelid))::int8 as bytes, sum(pg_indexes_size(inhrelid))::int8 as index
+       from pg_inherits where inhparent = 'results'::regclass`,
+    );
+    const perRow =
+      size.rows > 0 ? `${Math.round(bytes / size.rows)} + ${Math.round(index / size.rows)} B` : '-';
+    const tookS = Math.round((performance.now() - startedMs) / 1000);
+    say(`${size.rows} rows of ${pairs} pairs built in ${tookS} s: ${perRow} a row (table + index)`);
+  } finally {
+    await db.end();
+  }
+}
+
+/** The first round row by row as probes would see it, the others as its copies: what an index cares for is their order. */
+async function fillRounds(db: Database, size: TableSize, say: (line: string) => void): Promise<void> {
+  const pairs = size.endpoints * size.regions;
+  const rounds = Math.ceil(size.rows / pairs);
+  if (rounds === 0) return;
+  const firstUs = nextUs - rounds * size.intervalUs;
+  for (const share of sharesOf(size)) {
+    const { endpointIds, regionId } = share;
+    for (let at = 0; at < endpointIds.length; at += 1000) {
+      const rows = Array.from(endpointIds.subarray(at, at + 1000), (id, index) => ({
+        regionId,
+        result: resultAt(share, id, dueAt(size, endpointIds.length, at + index, firstUs)),
+      }));
+      await insertResults(db, rows);
+      const last = rows.map(({ regionId, result }) => ({
+        regionId,
+        result: { ...result, scheduledAt: result.scheduledAt + (rounds - 1) * size.intervalUs },
+      }));
+      await upsertLatestResults(db, last);
+    }
+  }
+  say(`round 1 of ${rounds}`);
+  await db.run('insert into bench_round select * from results order by scheduled_at');
+  let toldMs = performance.now();
+  for (let round = 1; round < rounds; round += 1) {
+    await db.run(
+      `insert into results
+       select endpoint_id, region_id, scheduled_at + $1::int8 * interval '1 microsecond', probe_id, rev, kind, outcome,
+         suspect, truncated, attempts, redirects, status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us,
+         total_us, bytes, failure_code, failure_message, first_failure, http_version, remote_ip, tls
+       from bench_round`,
+      [round * size.intervalUs],
+    );
+    if (performance.now() - toldMs < 5000 && round + 1 < rounds) continue;
+    toldMs = performance.now();
+    say(`round ${round + 1} of ${rounds}: ${Math.round(((round + 1) * pairs) / 1e5) / 10} M rows`);
+  }
+  await db.run('drop table bench_round');
+}
+
+/** Spread evenly over the interval, in the order of the share. */
+export function dueAt({ intervalUs }: LoadShape, count: number, index: number, roundUs: number): number {
+  return roundUs + Math.floor((index * intervalUs) / count);
+}
