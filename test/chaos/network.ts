@@ -171,11 +171,14 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       closing.push(() => hub.destroy());
       await hub.start();
       // The first makes the keys that the others read.
-      await until(async () => (await fetch(`http://127.0.0.1:${hubPorts[at - 1]}/readyz`)).ok, 60_000).catch(
-        async () => {
-          throw new Error(`${hub.name} is not ready: ${(await readFile(hub.logFile, 'utf8')).slice(-2000)}`);
-        },
-      );
+      const ready = () =>
+        fetch(`http://127.0.0.1:${hubPorts[at - 1]}/readyz`).then(
+          ({ ok }) => ok,
+          () => false,
+        );
+      await until(ready, 60_000).catch(async () => {
+        throw new Error(`${hub.name} is not ready: ${(await readFile(hub.logFile, 'utf8')).slice(-2000)}`);
+      });
     }
 
     let db = openDatabase({ url: postgres.url(), maxConnections: 4, applicationName: 'chaos' });

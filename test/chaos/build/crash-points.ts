@@ -19,6 +19,9 @@ export const crashPoints = [
 ] as const;
 export type CrashPointName = (typeof crashPoints)[number];
 
+/** The file that marks a folder of bundles with crash points in them. */
+export const crashMark = 'crash-points';
+
 const from = join(root, 'test/chaos/build/crash-point.ts').replaceAll('\\', '/');
 const prelude = `import { crashPoint, statementsOf } from ${JSON.stringify(from)};`;
 
@@ -39,7 +42,7 @@ export const crashPointPatches: readonly Patch[] = [
   before(store, 'await updateStreams(', 'ingest.before-rows'),
   before(store, 'await advanceProgress(', 'ingest.rows-before-progress'),
   before(store, 'return { batches: ', 'ingest.before-commit'),
-  after('hub/ingest/ingest.ts', 'const stored = await storeBatches(db, group);', 'ingest.after-commit'),
+  after('hub/ingest/ingest.ts', 'const stored = await storeBatches(db, group, room);', 'ingest.after-commit'),
   before('hub/ingest/kafka-consumer.ts', 'resolveOffset(last);', 'kafka.stored-before-offset'),
   before(shards, "if (changed > 0) await tellChange(sql, 'shards');", 'shards.before-commit'),
   before(shards, 'metrics.moved(plan.begin.length);', 'shards.moved'),

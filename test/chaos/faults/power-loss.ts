@@ -1,0 +1,58 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Fault } from '../fault.ts';
+import { decodeOps } from '../power/disk-op.ts';
+import { readTree, writeTree } from '../power/disk-tree.ts';
+import { afterPowerLoss, drawFates, stillUnderWay, tearWith } from '../power/power-loss.ts';
+import { changesOf, startChanged } from './relaunch.ts';
+import { keysInTree, without } from './spool-files.ts';
+
+/** A write whose sync is not even asked for after so long is one that nobody syncs: only a shorter one is excused. */
+const graceMs = 250;
+
+/**
+ * The power of a probe's machine goes, and comes back: what no sync had confirmed is there, or not, or in part. It was
+ * started anew before, with its disk recorded, and runs for a while so that something is under way.
+ */
+export const powerLossFault: Fault = {
+  name: 'probe.power-loss',
+  area: 'probe',
+  // Another process in its folder, or one that is killed and comes back by itself, is not in the record.
+  conflicts: ['probe.*'],
+  async inject(network, random, signal) {
+    const probe = random.pick(network.probes);
+    const log = join(network.folder, `${probe.name}-disk.log`);
+    await probe.stop();
+    await rm(log, { force: true });
+    const base = await readTree(probe.dataDir);
+    const { preloads, env } = changesOf(probe);
+    preloads.add('record-disk');
+    env.set('PARALLAX_CHAOS_DISK', probe.dataDir).set('PARALLAX_CHAOS_DISK_LOG', log);
+    await startChanged(probe);
+    await wait(random.int(4000, 9000), undefined, { signal }).catch(() => undefined);
+
+    const endMs = performance.timeOrigin + performance.now();
+    await probe.destroy();
+    // All that its files held, also what was not synced, has been seen.
+    await network.spools.read();
+    const ops = decodeOps(await readFile(log));
+    const { how, fates } = drawFates(random.next);
+    const whole = (bytes: Buffer) => bytes;
+    const underWay = stillUnderWay(ops, endMs, graceMs);
+    const at = await readTree(probe.dataDir);
+    const owed = afterPowerLoss(base, ops, (op) => (underWay(op) ? 'lost' : 'kept'), whole);
+    const excused = without(keysInTree(at), keysInTree(owed));
+    await writeTree(probe.dataDir, afterPowerLoss(base, ops, fates, tearWith(random.next)));
+    preloads.delete('record-disk');
+    env.delete('PARALLAX_CHAOS_DISK');
+    env.delete('PARALLAX_CHAOS_DISK_LOG');
+    await startChanged(probe);
+    return {
+      detail: `${probe.name} lost its power: of ${ops.length} calls of its disk what was not synced is ${how}`,
+      heal: async () => undefined,
+      // They were written, and nobody was told so yet.
+      destroyed: async () => excused,
+    };
+  },
+};
