@@ -166,7 +166,10 @@ async function startHub(
   });
   closing.add('heartbeat', () => heartbeat.stop());
   // Before the server: whoever waits for a lease is answered.
-  closing.add('waiting leases', endLeases);
+  closing.add('waiting leases', () => {
+    serving.drain();
+    return endLeases();
+  });
 
   const at = listenText({ ...config.listen, port: serving.port });
   log.info({ listen: at, publicUrl, roles, bus: bus.status().kind, version }, 'the hub is running');

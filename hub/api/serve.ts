@@ -1,4 +1,10 @@
-import { createServer as createHttpServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
@@ -13,6 +19,8 @@ import { problemDocument, problemOf, problemResponse, problemType } from './prob
 
 export interface Serving {
   readonly port: number;
+  /** Takes no more connections, and closes each with its next answer: who waits here finds another replica at once. */
+  drain(): void;
   /** Takes no more, lets requests in hand end for `graceMs`, then cuts them off. */
   stop(graceMs: number): Promise<void>;
 }
@@ -81,6 +89,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   server.maxConnections = limits.connections;
   server.setTimeout(limits.idleMs);
   server.on('clientError', answerClientError);
+  const draining = createDrain(server);
   try {
     await listenOn(server, listen);
   } catch (error) {
@@ -90,9 +99,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const address = server.address();
   return {
     port: typeof address === 'object' && address ? address.port : listen.port,
+    drain: () => void draining.begin(),
     async stop(graceMs) {
       watching?.stop();
-      await closeWithin(server, graceMs);
+      const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+      await draining.begin();
+      clearTimeout(cut);
     },
   };
 }
@@ -109,15 +121,28 @@ function listenOn(server: Server | HttpsServer, { host, port }: HubConfig['liste
   });
 }
 
-function closeWithin(server: Server | HttpsServer, graceMs: number): Promise<void> {
-  return new Promise((done) => {
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
-    server.close(() => {
-      clearTimeout(cut);
-      done();
-    });
-    server.closeIdleConnections();
+/**
+ * Node closes idle connections of a server that ends, but keeps alive those with a request in hand, over and over: ten
+ * thousand probes that ask again at once kept a hub from stopping.
+ */
+function createDrain(server: Server | HttpsServer): { begin(): Promise<void> } {
+  const open = new Set<ServerResponse>();
+  let closed: Promise<void> | null = null;
+  server.on('request', (_, response: ServerResponse) => {
+    if (closed) response.shouldKeepAlive = false;
+    open.add(response);
+    response.once('close', () => open.delete(response));
   });
+  return {
+    begin() {
+      closed ??= new Promise((done) => {
+        server.close(() => done());
+        server.closeIdleConnections();
+        for (const response of open) response.shouldKeepAlive = false;
+      });
+      return closed;
+    },
+  };
 }
 
 /** What cannot be read as a request at all gets a problem document too, written by hand. */

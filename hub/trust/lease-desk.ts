@@ -4,7 +4,15 @@ import { Problem } from '../problem.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { HubKeys } from './keys.ts';
 import type { LeaseMetrics } from './lease-metrics.ts';
-import { type Due, dueOf, durableGapMsFor, type LeaseReason, lingerMsFor, type Told } from './lease-poll.ts';
+import {
+  type Due,
+  dueOf,
+  durableGapMsFor,
+  type LeaseReason,
+  lingerMsFor,
+  spreadMsFor,
+  type Told,
+} from './lease-poll.ts';
 import type { Manifests } from './manifests.ts';
 import { createPendingProbes, unknownProbe } from './pending-probes.ts';
 import type { RegisteredProbe, Registry } from './registry.ts';
@@ -76,7 +84,9 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
   const asking = new Map<number, number>();
   let stopped = false;
 
-  const terms = () => `${keys.lease.kid} ${lingerMsFor(options.probesAbout())}`;
+  // How long results wait for company moves with the number of probes: were it among these, each that comes back after
+  // an outage would have all others answered.
+  const terms = () => keys.lease.kid;
 
   function due(poll: Poll): Due {
     const { probe, request, durable, askedMs } = poll;
@@ -89,7 +99,8 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       jobs: jobs.waiting(probe),
     };
     const durableGapMs = durableGapMsFor(polls.size);
-    return dueOf(request, told.get(probe.id), tellable, { askedMs, waitMs, durableGapMs });
+    const spreadMs = spreadMsFor(probe.id, Math.max(polls.size, options.probesAbout()), waitMs);
+    return dueOf(request, told.get(probe.id), tellable, { askedMs, waitMs, durableGapMs, spreadMs });
   }
 
   function look(poll: Poll): void {

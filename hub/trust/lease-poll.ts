@@ -8,7 +8,7 @@ export interface Told {
   readonly version: number;
   readonly manifest: string;
   readonly durable: readonly Durable[];
-  /** Everything else a lease says that does not change by itself: its key, how long results wait. */
+  /** Everything else that a probe should hear of before its time is over: the key that signs. */
   readonly terms: string;
 }
 
@@ -41,14 +41,24 @@ export function dueOf(
   request: Pick<LeaseRequest, 'have' | 'manifest'>,
   told: Told | undefined,
   now: Tellable,
-  times: { readonly askedMs: number; readonly waitMs: number; readonly durableGapMs: number },
+  times: {
+    readonly askedMs: number;
+    readonly waitMs: number;
+    readonly durableGapMs: number;
+    /** How long it waits for what is of no hurry and comes to all probes at once. */
+    readonly spreadMs: number;
+  },
 ): Due {
-  const { askedMs, waitMs, durableGapMs } = times;
+  const { askedMs, waitMs, durableGapMs, spreadMs } = times;
   const end: Due = { reason: 'time', atMs: askedMs + waitMs };
   if (now.status !== 'active') return { reason: 'revoked', atMs: askedMs };
   if (now.manifest === null) return end;
   if (now.jobs > 0) return { reason: 'jobs', atMs: askedMs };
-  if (!told) return { reason: 'first', atMs: askedMs };
+  if (!told) {
+    // Another replica, or this one before a restart, has told it all but what is durable.
+    const knows = request.have > 0 && request.manifest === now.manifest;
+    return { reason: 'first', atMs: knows ? askedMs + spreadMs : askedMs };
+  }
   // What it was told last got lost, or did not last.
   if (request.have < told.version) {
     return { reason: 'first', atMs: Math.max(askedMs, told.atMs + sameAgainMs) };
@@ -58,7 +68,7 @@ export function dueOf(
     const again = now.manifest === told.manifest;
     reasons.push({ reason: 'manifest', atMs: again ? told.atMs + sameAgainMs : askedMs });
   }
-  if (now.terms !== told.terms) reasons.push({ reason: 'terms', atMs: askedMs });
+  if (now.terms !== told.terms) reasons.push({ reason: 'terms', atMs: askedMs + spreadMs });
   if (!sameDurable(now.durable, told.durable)) {
     reasons.push({ reason: 'durable', atMs: Math.max(askedMs, told.atMs + durableGapMs) });
   }
@@ -76,6 +86,14 @@ function sameDurable(a: readonly Durable[], b: readonly Durable[]): boolean {
 /** Most milliseconds a result waits for company: 10,000 probes shall make about 1,000 messages a second, not 10,000. */
 export function lingerMsFor(probes: number): number {
   return Math.min(10_000, Math.max(1000, Math.ceil(probes / 500) * 500));
+}
+
+/**
+ * After a restart all probes come within seconds. Answered each at once they would come in step for ever after; with
+ * a millisecond a probe their turns are spread over the whole wait again. The golden section spreads ids evenly.
+ */
+export function spreadMsFor(probeId: number, probes: number, waitMs: number): number {
+  return Math.min(waitMs, probes) * ((probeId * 0.618_033_988_749_895) % 1);
 }
 
 /** Each answer to a probe costs a signature: with many of them waiting, each hears less often of its durable results. */

@@ -2,8 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Full jitter: each wait is random up to a bound that doubles, so that many probes never come back in step. */
 export interface Backoff {
-  /** Resolves early, and never rejects, when `signal` aborts. */
-  wait(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves early, and never rejects, when `signal` aborts. `leastMs` comes on top: what a hub asks for with
+   * Retry-After is the same for all its probes, and would bring them back in step.
+   */
+  wait(signal: AbortSignal, leastMs?: number): Promise<void>;
   reset(): void;
 }
 
@@ -13,9 +16,9 @@ export function createBackoff(
 ): Backoff {
   let boundMs = firstMs;
   return {
-    async wait(signal) {
+    async wait(signal, leastMs = 0) {
       // A quarter at least: never at once.
-      const ms = boundMs * (0.25 + 0.75 * random());
+      const ms = leastMs + boundMs * (0.25 + 0.75 * random());
       boundMs = Math.min(boundMs * 2, mostMs);
       await sleep(ms, undefined, { signal }).catch(() => undefined);
     },

@@ -213,8 +213,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
       complain(detail || `the hub answered ${status}`, status < 500 ? 'error' : 'warn');
     }
     const afterMs = Number(headers.get('retry-after')) * 1000;
-    if (afterMs > 0) await pause(Math.min(afterMs, longestRetryAfterMs), signal);
-    else await backoff.wait(signal);
+    await backoff.wait(signal, afterMs > 0 ? Math.min(afterMs, longestRetryAfterMs) : 0);
   }
 
   /** What an earlier process kept is in force from now on, unless something newer is. */

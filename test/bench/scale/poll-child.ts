@@ -155,8 +155,7 @@ async function runProbe(n: number): Promise<void> {
       const after = Number(answer.headers.get('retry-after'));
       count(`lease ${answer.status}`);
       settled.delete(n);
-      if (after > 0) await sleep(after * 1000);
-      else await backoff.wait(never);
+      await backoff.wait(never, after > 0 ? after * 1000 : 0);
       return;
     }
     leases += 1;
