@@ -142,7 +142,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'damage-not-said',
     what: 'what a damaged spool lost is passed over in silence',
-    faults: ['probe.spool-damaged'],
+    faults: ['probe.spool-truncated'],
     patches: [
       {
         file: 'probe/spool/open-spool.ts',

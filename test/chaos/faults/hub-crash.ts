@@ -1,0 +1,146 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { readMigrations } from '../../../hub/store/migrations.ts';
+import { root } from '../../harness/imports.ts';
+import { buildWithCrashPoints } from '../build/crash-build.ts';
+import { crashFolderVariable, statementsOf } from '../build/crash-point.ts';
+import { type CrashPointName, crashPoints } from '../build/crash-points.ts';
+import type { Fault } from '../fault.ts';
+import type { ChaosNetwork } from '../network.ts';
+import { runToEnd } from '../process.ts';
+import { changesOf, hasCrashPoints, startChanged } from './relaunch.ts';
+
+const longestMs = 20_000;
+
+/** Starts a hub from a build with crash points, which do nothing until one is armed. Returns the folder to arm them in. */
+async function giveCrashPoints(network: ChaosNetwork, which: readonly ChaosNetwork['hubs'][number][]) {
+  const folder = join(network.folder, 'crash');
+  await mkdir(folder, { recursive: true });
+  for (const hub of which) {
+    const changes = changesOf(hub);
+    if (changes.env.has(crashFolderVariable)) continue;
+    const build = join(network.folder, 'crash-build');
+    await buildWithCrashPoints(build);
+    changes.env.set(crashFolderVariable, folder);
+    changes.bundles = (usual) => (hasCrashPoints(usual) ? usual : build);
+    await hub.stop();
+    await startChanged(hub);
+  }
+  return folder;
+}
+
+async function hitOrNot(folder: string, point: string, signal: AbortSignal): Promise<boolean> {
+  const until = performance.now() + longestMs;
+  while (performance.now() < until && !signal.aborted) {
+    if ((await readdir(folder)).some((name) => name.startsWith(`${point}.hit-`))) return true;
+    await wait(50);
+  }
+  return false;
+}
+
+/** Both replicas may come by this point; whichever does first, ends there. It is started again by who watches over it. */
+function crashFault(point: CrashPointName): Fault {
+  return {
+    name: `hub.crash.${point}`,
+    area: 'hub',
+    conflicts: ['hub.clock-moved', 'hub.older-schema'],
+    async inject(network, random, signal) {
+      const folder = await giveCrashPoints(network, network.hubs);
+      const passes = random.int(0, 3);
+      await forget(folder, point);
+      await writeFile(join(folder, point), String(passes));
+      // Shards move when a probe goes away.
+      const mover = point.startsWith('shards.') ? random.pick(network.probes) : null;
+      mover?.kill('SIGSTOP');
+      const hit = await hitOrNot(folder, point, signal);
+      return {
+        detail: `a hub ${hit ? 'ended' : 'did not come by in time'} at ${point}, pass ${passes + 1}`,
+        async heal() {
+          mover?.kill('SIGCONT');
+          await forget(folder, point);
+        },
+      };
+    },
+  };
+}
+
+async function forget(folder: string, point: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name === point || name.startsWith(`${point}.`)) await rm(join(folder, name), { force: true });
+  }
+}
+
+/** The schema of the release before, and hubs that bring it up to date; one may end in the middle of it. */
+const olderSchemaFault: Fault = {
+  name: 'hub.older-schema',
+  area: 'hub',
+  conflicts: ['hub.*', 'postgres.*', 'network.*'],
+  async inject(network, random, signal) {
+    const folder = await giveCrashPoints(network, network.hubs);
+    for (const hub of network.hubs) await hub.stop();
+    await migrateDown(network);
+    const points = crashPoints.filter((point) => point.startsWith('migrate.'));
+    const point = random.chance(0.75) ? random.pick(points) : null;
+    if (point) {
+      await forget(folder, point);
+      const passes = point === 'migrate.statement' ? random.int(0, (await newestStatements()) - 1) : 0;
+      await writeFile(join(folder, point), String(passes));
+    }
+    for (const hub of network.hubs) await startChanged(hub);
+    const hit = point !== null && (await hitOrNot(folder, point, signal));
+    return {
+      detail: `hubs came back to the schema of before${point ? `, and one ${hit ? 'ended' : 'did not end'} at ${point}` : ''}`,
+      heal: () => (point ? forget(folder, point) : Promise.resolve()),
+    };
+  },
+};
+
+async function migrateDown(network: ChaosNetwork): Promise<void> {
+  const launch = network.hubs[0]?.launch();
+  if (!launch) throw new Error('a network without hubs');
+  await runToEnd({ ...launch, args: [launch.args[0] ?? '', 'migrate', 'down'], env: network.env });
+}
+
+async function newestStatements(): Promise<number> {
+  const newest = (await readMigrations(join(root, 'migrations'))).at(-1);
+  return newest ? statementsOf(newest.update).length : 1;
+}
+
+/** A replica of the release before comes back to a schema that is newer than it: it must refuse, and harm nothing. */
+const olderReleaseFault: Fault = {
+  name: 'hub.older-release',
+  area: 'hub',
+  conflicts: ['hub.*'],
+  async inject(network, random) {
+    const hub = random.pick(network.hubs);
+    const build = join(network.folder, 'older-build');
+    await buildWithCrashPoints(build, { withoutNewestMigration: true });
+    const changes = changesOf(hub);
+    const before = changes.bundles;
+    await hub.stop();
+    changes.bundles = () => build;
+    const from = (await readFile(hub.logFile, 'utf8')).length;
+    await startChanged(hub);
+    let said = '';
+    for (let tries = 0; tries < 60 && !/this Parallax knows up to/.test(said); tries += 1) {
+      await wait(250);
+      said = (await readFile(hub.logFile, 'utf8')).slice(from);
+    }
+    const refused = /this Parallax knows up to/.test(said);
+    return {
+      detail: `${hub.name} is of the release before, and ${refused ? 'refuses' : 'DOES NOT REFUSE'} the newer schema`,
+      async heal() {
+        await hub.stop();
+        changes.bundles = before;
+        await startChanged(hub);
+      },
+    };
+  },
+};
+
+export const hubFaults: readonly Fault[] = [
+  ...crashPoints.filter((point) => !point.startsWith('migrate.')).map(crashFault),
+  olderSchemaFault,
+  olderReleaseFault,
+];
