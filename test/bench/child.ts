@@ -12,9 +12,10 @@ export interface BenchChild {
   stop(): Promise<void>;
 }
 
-/** Runs `file` on a core of its own and speaks to it in lines of JSON. */
-export function startChild(core: Core, file: string, args: readonly string[]): BenchChild {
-  const pinned = availableParallelism() > 1 ? ['taskset', '-c', core === 'measured' ? '0' : '1'] : [];
+/** Runs `file` on a core of its own, or with null on any, and speaks to it in lines of JSON. */
+export function startChild(core: Core | null, file: string, args: readonly string[]): BenchChild {
+  const pins = core !== null && availableParallelism() > 1;
+  const pinned = pins ? ['taskset', '-c', core === 'measured' ? '0' : '1'] : [];
   const [command = file, ...rest] = [...pinned, file, ...args];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines: string[] = [];

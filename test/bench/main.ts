@@ -5,30 +5,54 @@ import { benchLease } from './lease-bench.ts';
 import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
+import { benchIngest } from './speed/ingest-bench.ts';
+import { benchWire } from './speed/wire-bench.ts';
 
 /** Numbers that flags give; each bench takes what it knows, in the sizes that DESIGN's budgets are for where none is given. */
 interface Flags {
-  readonly seconds: number;
+  readonly seconds: number | null;
+  readonly minutes: number | null;
+  readonly rate: number | null;
   readonly probes: number | null;
   readonly endpoints: number | null;
   readonly regions: number | null;
+  readonly rows: number | null;
+  readonly pairs: number | null;
+  readonly keep: string;
 }
 
 type Bench = (flags: Flags, say: (line: string) => void) => Promise<Row[]>;
 
 const benches: Readonly<Record<string, Bench>> = {
-  check: ({ seconds }, say) => benchCheck(seconds, say),
-  schedule: ({ seconds }, say) => benchSchedule(seconds, say),
-  memory: ({ seconds }, say) => benchMemory(seconds, say),
+  check: ({ seconds }, say) => benchCheck(seconds ?? 8, say),
+  schedule: ({ seconds }, say) => benchSchedule(seconds ?? 8, say),
+  memory: ({ seconds }, say) => benchMemory(seconds ?? 8, say),
   lease: ({ seconds, probes, endpoints, regions }, say) =>
     benchLease(
-      { seconds, probes: probes ?? 10_000, endpoints: endpoints ?? 100_000, regions: regions ?? 50 },
+      {
+        seconds: seconds ?? 8,
+        probes: probes ?? 10_000,
+        endpoints: endpoints ?? 100_000,
+        regions: regions ?? 50,
+      },
+      say,
+    ),
+  wire: (_, say) => benchWire(say),
+  ingest: ({ seconds, rows, pairs, keep }, say) =>
+    benchIngest(
+      {
+        rows: rows ?? 20_000_000,
+        pairs: pairs ?? 1_000_000,
+        keepDir: keep,
+        seconds: seconds ?? 130,
+        lanes: 2,
+      },
       say,
     ),
 };
 
 /** Minutes each: only where they are named. */
-const byNameAlone = new Set(['lease']);
+const byNameAlone = new Set(['lease', 'wire', 'ingest']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
@@ -37,21 +61,39 @@ const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--second
   memory     a whole probe with 10,000 endpoints at 500 checks a second: memory, and CPU a check with spool and delivery
   lease      a hub with [--probes 10000] that poll for leases, [--regions 50] and [--endpoints 100000]: at rest, through
              edits and through restarts; about five minutes
+  wire       bytes a result between probe and broker, beside JSON with gzip of the same results
+  ingest     storing in a table of [--rows 20000000] of [--pairs 1000000] with checkpoints running, beside psql's copy of
+             the same rows; the table is built once and kept in [--keep .bench]; about six minutes, the first time more
 
 Without a name the first three. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
 The exit code is 1 where a figure is over its budget. Loads to try by hand: parallax bench target|endpoints.`;
 
-const sizes = { probes: 100_000, endpoints: 1_000_000, regions: 1000 } as const;
+/** The most that a flag may say. */
+const sizes = {
+  seconds: 600,
+  minutes: 120,
+  rate: 1_000_000,
+  probes: 100_000,
+  endpoints: 1_000_000,
+  regions: 1000,
+  rows: 1_000_000_000,
+  pairs: 10_000_000,
+} as const;
 
 function readArguments(): { names: string[]; flags: Flags; json: boolean } | string {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
-        seconds: { type: 'string', default: '8' },
+        seconds: { type: 'string' },
+        minutes: { type: 'string' },
+        rate: { type: 'string' },
         probes: { type: 'string' },
         endpoints: { type: 'string' },
         regions: { type: 'string' },
+        rows: { type: 'string' },
+        pairs: { type: 'string' },
+        keep: { type: 'string', default: '.bench' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -59,8 +101,6 @@ function readArguments(): { names: string[]; flags: Flags; json: boolean } | str
     if (values.help) return '';
     const unknown = positionals.find((name) => !Object.hasOwn(benches, name));
     if (unknown !== undefined) return `there is no bench '${unknown}'`;
-    const seconds = Number(values.seconds);
-    if (!(seconds >= 1 && seconds <= 600)) return `--seconds ${values.seconds}: from 1 to 600`;
     const size = (name: keyof typeof sizes) => {
       const text = values[name];
       if (text === undefined) return null;
@@ -68,7 +108,17 @@ function readArguments(): { names: string[]; flags: Flags; json: boolean } | str
       if (Number.isInteger(value) && value >= 1 && value <= sizes[name]) return value;
       throw new Error(`--${name} ${text}: a whole number from 1 to ${sizes[name]}`);
     };
-    const flags = { seconds, probes: size('probes'), endpoints: size('endpoints'), regions: size('regions') };
+    const flags: Flags = {
+      seconds: size('seconds'),
+      minutes: size('minutes'),
+      rate: size('rate'),
+      probes: size('probes'),
+      endpoints: size('endpoints'),
+      regions: size('regions'),
+      rows: size('rows'),
+      pairs: size('pairs'),
+      keep: values.keep,
+    };
     const names = Object.keys(benches).filter((name) => !byNameAlone.has(name));
     return { names: positionals.length > 0 ? positionals : names, flags, json: values.json };
   } catch (error) {

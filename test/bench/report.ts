@@ -13,8 +13,10 @@ export interface Row {
   readonly within: boolean | null;
 }
 
-export function row(of: Omit<Row, 'within'>): Row {
-  return { ...of, within: of.budget === null ? null : of.value <= of.budget };
+/** `atLeast`: the budget is a floor, not a ceiling. */
+export function row({ atLeast = false, ...of }: Omit<Row, 'within'> & { readonly atLeast?: boolean }): Row {
+  const { value, budget } = of;
+  return { ...of, within: budget === null ? null : atLeast ? value >= budget : value <= budget };
 }
 
 /** Three digits that count, or all of a whole number. */
