@@ -42,4 +42,14 @@ export function watchHub(registry: Registry, { db, bus }: { db: Database; bus: P
       this.set(bus.status().lag ?? Number.NaN);
     },
   });
+  new Gauge({
+    name: 'parallax_bus_partition_lag_messages',
+    help: "The same of each partition that is this replica's",
+    labelNames: ['partition'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { partition, lag } of bus.status().partitions ?? []) this.set({ partition }, lag);
+    },
+  });
 }

@@ -1,4 +1,5 @@
 import type { SealedBatch } from '../../shared/batch.ts';
+import type { PartitionLag } from './places.ts';
 
 /** A sealed batch on its way in, as the bus hands it over. Nothing in it is trusted yet. */
 export interface IncomingBatch {
@@ -40,5 +41,7 @@ export interface BusStatus {
   readonly reason: string | null;
   readonly lag: number | null;
   /** The partition that is furthest behind, where that is known. */
-  readonly slowest?: { readonly partition: number; readonly lag: number } | null;
+  readonly slowest?: PartitionLag | null;
+  /** Each partition that is this replica's; null where it has none, or reads none. */
+  readonly partitions?: readonly PartitionLag[] | null;
 }

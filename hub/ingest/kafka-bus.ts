@@ -4,27 +4,40 @@ import type { Bus } from './bus.ts';
 import { type KafkaLog, kafkaClient } from './kafka-client.ts';
 import { createReader } from './kafka-consumer.ts';
 import { createSender } from './kafka-producer.ts';
-import { topicNames } from './topics.ts';
+import { type KafkaRefusal, topicNames } from './topics.ts';
 
 export interface KafkaBusOptions {
   readonly config: HubKafkaConfig;
   readonly env: string;
   readonly db: Database;
   readonly log: KafkaLog;
-  /** Reading has ended and will not begin again: end the process, so that it is started anew. */
-  readonly onFatal: (error: Error) => void;
+  /** The log is not the one to read, and only a person can say what now: end the process and say so. */
+  readonly onFatal: (error: KafkaRefusal) => void;
   /** What may wait for Kafka, in bytes of batches. */
   readonly maxBytes?: number;
   readonly retryMs?: readonly [first: number, longest: number];
+  readonly lookEveryMs?: number;
+  readonly patienceMs?: number;
 }
 
 /** The bus of a hub with Kafka: the relay produces, ingest reads what the relay and the probes produced. */
 export function createKafkaBus(options: KafkaBusOptions): Bus {
   const { config, env, db, log, onFatal, maxBytes, retryMs = [250, 5000] } = options;
+  const { lookEveryMs = 10_000, patienceMs = 10_000 } = options;
   const topic = topicNames(env).results;
   const kafka = kafkaClient(config, log);
   const sender = createSender(kafka, topic, log, maxBytes);
-  const reader = createReader({ kafka, groupId: config.groupId, topic, db, log, onFatal, retryMs });
+  const reader = createReader({
+    kafka,
+    groupId: config.groupId,
+    topic,
+    db,
+    log,
+    onFatal,
+    retryMs,
+    lookEveryMs,
+    patienceMs,
+  });
   let reading = false;
   return {
     publish: (batch) => sender.send(batch),
@@ -34,7 +47,10 @@ export function createKafkaBus(options: KafkaBusOptions): Bus {
     },
     status() {
       const reason = sender.trouble() ?? (reading ? reader.trouble() : null);
-      return { kind: 'kafka', ready: reason === null, reason, lag: reading ? reader.lag() : null };
+      const partitions = reading ? reader.lags() : null;
+      const lag = partitions?.reduce((sum, one) => sum + one.lag, 0) ?? null;
+      const slowest = partitions?.toSorted((a, b) => b.lag - a.lag)[0] ?? null;
+      return { kind: 'kafka', ready: reason === null, reason, lag, slowest, partitions };
     },
     async stop() {
       await sender.stop();

@@ -1,10 +1,11 @@
 import type { Kafka } from 'kafkajs';
 import { advanceProgress } from '../store/advance-progress.ts';
 import type { Database } from '../store/database.ts';
-import { insertProgress, listProgress } from '../store/seat-progress.ts';
+import { insertProgress, listProgress, nameProgress } from '../store/seat-progress.ts';
 import type { KafkaLog } from './kafka-client.ts';
 import { withAdmin } from './kafka-topics.ts';
-import { type Seat, seatsOf } from './seat.ts';
+import { type LogEnds, type LogTopic, type Seat, seatsOf } from './seat.ts';
+import { readTopicId } from './topic-id.ts';
 import { topicMissing } from './topics.ts';
 
 export interface SeatingOptions {
@@ -14,33 +15,44 @@ export interface SeatingOptions {
   readonly log: KafkaLog;
 }
 
-export interface Seating {
-  readonly clusterId: string;
+export interface LogState extends LogTopic {
+  readonly ends: readonly LogEnds[];
+}
+
+export interface Seating extends LogState {
   readonly seats: readonly Seat[];
 }
 
-/** Asks the log for its ends and PostgreSQL for the progress on it. Throws KafkaRefusal where they cannot both be right. */
-export async function readSeats({ kafka, topic, db }: SeatingOptions): Promise<Seating> {
+/** Which topic it is and how far it reaches. Throws KafkaRefusal where there is none of that name. */
+export async function readLog({ kafka, topic }: Pick<SeatingOptions, 'kafka' | 'topic'>): Promise<LogState> {
   return withAdmin(kafka, async (admin) => {
     const { clusterId } = await admin.describeCluster();
     if (!(await admin.listTopics()).includes(topic)) throw topicMissing(topic);
-    const offsets = await admin.fetchTopicOffsets(topic);
-    const ends = offsets.map(({ partition, low, high }) => ({
+    // Before the ends: where it is made anew between the two, what is called its id is the older one's, and is seen.
+    const topicId = await readTopicId(kafka, topic);
+    const ends = (await admin.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
       partition,
       low: Number(low),
       high: Number(high),
     }));
-    return { clusterId, seats: seatsOf({ clusterId, topic }, ends, await listProgress(db, topic)) };
+    return { clusterId, topic, topicId, ends };
   });
+}
+
+/** Asks the log for its ends and PostgreSQL for the progress on it. Throws KafkaRefusal where they cannot both be right. */
+export async function readSeats({ kafka, topic, db }: SeatingOptions): Promise<Seating> {
+  const log = await readLog({ kafka, topic });
+  return { ...log, seats: seatsOf(log, log.ends, await listProgress(db, topic)) };
 }
 
 /** Writes down where reading of these partitions begins, with what was lost before it could be read. */
 export async function takeSeats(
   { topic, db, log }: SeatingOptions,
-  { clusterId, seats }: Seating,
+  { clusterId, topicId, seats }: Pick<Seating, 'clusterId' | 'topicId' | 'seats'>,
 ): Promise<void> {
   for (const { partition, nextOffset, known, lost } of seats) {
-    if (!known) await insertProgress(db, { clusterId, topic, partition, nextOffset });
+    if (known === 'no') await insertProgress(db, { clusterId, topic, partition, nextOffset, topicId });
+    if (known === 'unnamed') await nameProgress(db, { clusterId, topic, partition, topicId });
     if (!lost) continue;
     const messages = lost.to - lost.from;
     log.error(

@@ -9,10 +9,12 @@ export interface WireRequest<T> {
   readonly read: (reader: WireReader) => T;
 }
 
-/** This kafkajs is not the one whose inside is known here. */
+/** This kafkajs is not the one whose inside is known here, or the cluster does not know the request. */
 export class WireUnknown extends Error {}
 
 interface InnerBroker {
+  /** What the broker said that it knows, by API key. */
+  readonly versions?: Readonly<Record<number, { readonly maxVersion: number } | undefined>> | null;
   readonly connectionPool: {
     send(request: {
       request: { apiKey: number; apiVersion: number; apiName: string; encode: () => Promise<InnerEncoder> };
@@ -34,7 +36,7 @@ interface InnerEncoder {
 
 /**
  * Asks the controller over kafkajs's own connection, with its TLS and SASL: the way in is a symbol of kafkajs 2.2.4.
- * Throws WireUnknown where that is not there.
+ * Throws WireUnknown where that is not there, or where the broker is too old for the request.
  */
 export async function askController<T>(kafka: Kafka, request: WireRequest<T>): Promise<T> {
   const cluster = innerCluster(kafka);
@@ -43,6 +45,9 @@ export async function askController<T>(kafka: Kafka, request: WireRequest<T>): P
     await cluster.refreshMetadata();
     const broker = await cluster.findControllerBroker();
     const { apiKey, apiName, apiVersion, body, read } = request;
+    if (broker.versions && (broker.versions[apiKey]?.maxVersion ?? -1) < apiVersion) {
+      throw new WireUnknown(`the cluster knows no ${apiName} version ${apiVersion}`);
+    }
     const { value } = (await broker.connectionPool.send({
       request: { apiKey, apiName, apiVersion, encode: async () => ({ buf: body, buffer: body }) },
       response: {

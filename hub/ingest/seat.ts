@@ -1,10 +1,20 @@
+import type { Progress } from '../store/lock-progress.ts';
+import type { KnownProgress } from '../store/seat-progress.ts';
 import { KafkaRefusal } from './topics.ts';
+
+/** A topic as it is there: the cluster's id, its name, and the id that the cluster gave it, where it gives any. */
+export interface LogTopic {
+  readonly clusterId: string;
+  readonly topic: string;
+  readonly topicId: string | null;
+}
 
 /** Where reading of one partition begins; `lost` says which messages the log no longer has. */
 export interface Seat {
   readonly partition: number;
   readonly nextOffset: number;
-  readonly known: boolean;
+  /** `unnamed`: its progress does not say yet of which topic it is. */
+  readonly known: 'no' | 'unnamed' | 'yes';
   readonly lost: { readonly from: number; readonly to: number } | null;
 }
 
@@ -22,43 +32,53 @@ export interface LogEnds {
  * still have it, since nothing of it was durable.
  */
 export function seatsOf(
-  at: { readonly clusterId: string; readonly topic: string },
+  at: LogTopic,
   ends: readonly LogEnds[],
-  progress: readonly {
-    readonly clusterId: string;
-    readonly partition: number;
-    readonly nextOffset: number;
-  }[],
+  progress: readonly (Omit<Progress, 'topic'> & Pick<KnownProgress, 'topicId'>)[],
 ): Seat[] {
-  const { clusterId, topic } = at;
+  const { clusterId, topicId } = at;
   const ours = new Map(
-    progress.filter((one) => one.clusterId === clusterId).map((one) => [one.partition, one.nextOffset]),
+    progress.filter((one) => one.clusterId === clusterId).map((one) => [one.partition, one]),
   );
   const other = progress.find((one) => one.clusterId !== clusterId);
-  if (ours.size === 0 && other) {
-    throw new KafkaRefusal(
-      'kafka.other_cluster',
-      `${topic} was read on the Kafka cluster ${other.clusterId}, KAFKA_BROKERS leads to ${clusterId}: set it right, or, if the cluster was replaced, run \`delete from kafka_progress where cluster_id = '${other.clusterId}'\``,
-    );
-  }
+  if (ours.size === 0 && other) throw otherCluster(at, other.clusterId);
   return ends.map(({ partition, low, high }) => {
-    const nextOffset = ours.get(partition);
-    if (nextOffset === undefined) return { partition, nextOffset: low, known: false, lost: null };
-    if (nextOffset > high) throw pastEnd(clusterId, topic, partition, nextOffset, high);
-    if (nextOffset >= low) return { partition, nextOffset, known: true, lost: null };
-    return { partition, nextOffset: low, known: true, lost: { from: nextOffset, to: low } };
+    const own = ours.get(partition);
+    if (!own) return { partition, nextOffset: low, known: 'no', lost: null };
+    if (isAnew(at, own)) throw topicAnew(at.topic);
+    const { nextOffset } = own;
+    if (nextOffset > high) throw pastEnd(at.topic, partition, nextOffset, high);
+    const known = own.topicId === null && topicId !== null ? 'unnamed' : 'yes';
+    if (nextOffset >= low) return { partition, nextOffset, known, lost: null };
+    return { partition, nextOffset: low, known, lost: { from: nextOffset, to: low } };
   });
 }
 
-export function pastEnd(
-  clusterId: string,
-  topic: string,
-  partition: number,
-  next: number,
-  high: number,
-): KafkaRefusal {
+/** True where both ids are known and are not one. */
+export function isAnew({ topicId }: LogTopic, progress: Pick<KnownProgress, 'topicId'>): boolean {
+  return topicId !== null && progress.topicId !== null && topicId !== progress.topicId;
+}
+
+const repair =
+  'stop the hubs and run `parallax kafka repair`: it shows what it would do, and with --yes has the topic read from its beginning; what is stored already is recognised';
+
+function otherCluster({ clusterId, topic }: LogTopic, before: string): KafkaRefusal {
+  return new KafkaRefusal(
+    'kafka.other_cluster',
+    `${topic} was read on the Kafka cluster ${before}, and KAFKA_BROKERS leads to ${clusterId}: set it right, or, if the cluster was replaced, ${repair}`,
+  );
+}
+
+export function topicAnew(topic: string): KafkaRefusal {
+  return new KafkaRefusal(
+    'kafka.topic_anew',
+    `${topic} is not the topic that was read so far: it was deleted and made anew under the same name: ${repair}`,
+  );
+}
+
+export function pastEnd(topic: string, partition: number, next: number, high: number): KafkaRefusal {
   return new KafkaRefusal(
     'kafka.past_end',
-    `${topic}[${partition}] ends at ${high}, yet kafka_progress stands at ${next}: the topic was made anew or lost its end. If so, run \`delete from kafka_progress where cluster_id = '${clusterId}' and topic = '${topic}'\`: it is read from its beginning, and what is stored already is recognised`,
+    `${topic}[${partition}] ends at ${high}, yet kafka_progress stands at ${next}: the topic was made anew or lost its end: ${repair}`,
   );
 }

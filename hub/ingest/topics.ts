@@ -5,7 +5,7 @@ export function topicNames(env: string): { readonly results: string; readonly ho
 
 /** Kafka cannot be used as it is; the message says what to do. */
 export class KafkaRefusal extends Error {
-  readonly code: 'kafka.topic_missing' | 'kafka.other_cluster' | 'kafka.past_end';
+  readonly code: 'kafka.topic_missing' | 'kafka.other_cluster' | 'kafka.topic_anew' | 'kafka.past_end';
   constructor(code: KafkaRefusal['code'], message: string) {
     super(message);
     this.name = 'KafkaRefusal';
