@@ -1,0 +1,47 @@
+import { readdir, readFile } from 'node:fs/promises';
+import type { Sample } from './flat.ts';
+
+/** A process with its children, as it is looked at. */
+export interface Watched {
+  readonly name: string;
+  readonly pid: number;
+}
+
+export interface Growth {
+  /** MB (10^6 bytes) of memory that is its own: not files, not what PostgreSQL's processes share. */
+  readonly memory: Sample[];
+  readonly descriptors: Sample[];
+}
+
+export async function lookAt({ pid }: Watched, into: Growth, atMs: number): Promise<void> {
+  const pids = await familyOf(pid);
+  const memory = await Promise.all(pids.map(anonymousMb));
+  const descriptors = await Promise.all(pids.map(openDescriptors));
+  into.memory.push({ atMs, value: sum(memory) });
+  into.descriptors.push({ atMs, value: sum(descriptors) });
+}
+
+/** The process and those it started, theirs too. */
+async function familyOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const below = await Promise.all(
+    text
+      .split(' ')
+      .filter(Boolean)
+      .map((child) => familyOf(Number(child))),
+  );
+  return [pid, ...below.flat()];
+}
+
+async function anonymousMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return (Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024) / 1e6;
+}
+
+async function openDescriptors(pid: number): Promise<number> {
+  return (await readdir(`/proc/${pid}/fd`).catch(() => [])).length;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
