@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { pump } from './pump.ts';
 import type { Random } from './random.ts';
 
 /** What a link does to the bytes that pass. `from` the client or the server: which direction. */
@@ -7,7 +8,7 @@ export type LinkMode =
   | { readonly kind: 'pass' }
   /** Connections end, and none is taken. */
   | { readonly kind: 'cut' }
-  /** Nothing passes and nobody is told; `both` ways or what comes from one side. */
+  /** Nothing passes, no end either, and nobody is told; `both` ways or what comes from one side. */
   | { readonly kind: 'silent'; readonly from: 'client' | 'server' | 'both' }
   | { readonly kind: 'delay'; readonly ms: number }
   /** So many bytes a second, each way. */
@@ -38,148 +39,104 @@ export interface LinkOptions {
   readonly onAnswer?: (bytes: Buffer, connection: number) => void;
 }
 
+/** Answers that an echo may give again, and the longest of them. */
+const maxAnswers = 200;
+const maxAnswerBytes = 65_536;
+
 /** A TCP proxy on loopback whose manners can be changed while connections stand. */
 export async function openLink({ name, random, targets, onAnswer }: LinkOptions): Promise<Link> {
   let mode: LinkMode = { kind: 'pass' };
   let connections = 0;
-  const open = new Set<() => void>();
-  const onMode = new Set<() => void>();
+  const open = new Set<{ end(): void; wake(): void }>();
   /** Whole answers seen lately, by the first line of their question. */
   const answers = new Map<string, Buffer>();
 
-  const server = createServer({ pauseOnConnect: true }, (client) => {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (client) => {
     connections += 1;
     const id = connections;
     client.on('error', () => undefined);
     if (mode.kind === 'cut') return client.resetAndDestroy();
     void reach(targets(), id).then((upstream) => {
-      if (!upstream) return client.resetAndDestroy();
-      join(client, upstream, id);
+      if (upstream && mode.kind !== 'cut' && !client.destroyed) return join(client, upstream, id);
+      upstream?.destroy();
+      client.resetAndDestroy();
     });
   });
 
   function join(client: Socket, upstream: Socket, id: number): void {
-    let question = '';
-    let answer: Buffer[] = [];
-    const end = () => {
-      open.delete(end);
-      client.destroy();
-      upstream.destroy();
-    };
+    const sockets = [client, upstream];
     const reset = () => {
-      open.delete(end);
-      if (!client.destroyed) client.resetAndDestroy();
-      if (!upstream.destroyed) upstream.resetAndDestroy();
+      for (const socket of sockets) if (!socket.destroyed) socket.resetAndDestroy();
     };
-    open.add(end);
-    for (const socket of [client, upstream]) {
-      socket.setNoDelay(true);
-      socket.on('error', reset);
-    }
-    pump(client, upstream, 'client', reset, (bytes) => {
-      const line = /^(?:GET|POST|PUT|DELETE) \S+/.exec(bytes.toString('latin1', 0, 200))?.[0];
-      if (!line) return bytes;
-      if (question && answer.length > 0) answers.set(question, Buffer.concat(answer));
-      question = line;
-      answer = [];
-      const older = answers.get(line);
-      if (mode.kind === 'echo' && older && random.chance(mode.share)) {
-        client.write(older);
-        return null;
-      }
-      return bytes;
-    });
-    pump(upstream, client, 'server', reset, (bytes) => {
-      onAnswer?.(bytes, id);
-      if (question && answer.reduce((sum, part) => sum + part.length, 0) < 65_536) answer.push(bytes);
-      if (mode.kind === 'echo' && random.chance(mode.share)) return Buffer.concat([bytes, bytes]);
-      if (mode.kind === 'reset' && random.chance(mode.share)) {
-        client.write(bytes.subarray(0, bytes.length >> 1), reset);
-        return null;
-      }
-      return bytes;
-    });
-    client.on('close', () => {
-      open.delete(end);
-      upstream.destroy();
-    });
-    upstream.on('close', () => {
-      open.delete(end);
-      client.end();
-    });
-  }
-
-  /** One direction, in order, at the pace of the mode. */
-  function pump(
-    from: Socket,
-    to: Socket,
-    side: 'client' | 'server',
-    reset: () => void,
-    change: (bytes: Buffer) => Buffer | null,
-  ): void {
-    const queue: { bytes: Buffer; dueMs: number }[] = [];
-    let waiting = false;
-    let held = 0;
-    let lastDueMs = 0;
-
-    const silent = () => mode.kind === 'silent' && (mode.from === 'both' || mode.from === side);
-    const flow = () => {
-      if (waiting) return;
-      const first = queue[0];
-      if (!first || silent() || to.destroyed) return;
-      const leftMs = first.dueMs - performance.now();
-      if (leftMs > 0) return again(leftMs);
-      if (mode.kind === 'trickle') {
-        const bytes = first.bytes.subarray(0, mode.bytesPerSecond);
-        const rest = first.bytes.subarray(bytes.length);
-        if (rest.length > 0) queue[0] = { bytes: rest, dueMs: first.dueMs };
-        else queue.shift();
-        held -= bytes.length;
-        to.write(bytes);
-        return again(1000);
-      }
-      queue.shift();
-      held -= first.bytes.length;
-      if (held < maxHeld) from.resume();
-      if (to.write(first.bytes)) return flow();
-      waiting = true;
-      to.once('drain', () => {
-        waiting = false;
-        flow();
+    for (const socket of sockets) {
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        if (sockets.every(({ destroyed }) => destroyed)) open.delete(connection);
       });
-    };
-    const again = (ms: number) => {
-      waiting = true;
-      setTimeout(() => {
-        waiting = false;
-        flow();
-      }, ms).unref();
-    };
-    onMode.add(flow);
-    from.on('close', () => onMode.delete(flow));
-    from.on('data', (raw: Buffer) => {
-      const bytes = change(raw);
-      if (!bytes) return;
-      let lateMs = mode.kind === 'delay' ? mode.ms : 0;
-      if (mode.kind === 'loss' && random.chance(mode.share)) {
-        if (random.chance(0.02)) return reset();
-        lateMs = random.int(200, 1500);
-      }
-      // In order, as TCP keeps it: what comes after waits behind what is late.
-      lastDueMs = Math.max(lastDueMs, performance.now() + lateMs);
-      queue.push({ bytes, dueMs: lastDueMs });
-      held += bytes.length;
-      if (held >= maxHeld) from.pause();
-      flow();
+    }
+    const echo = remember();
+    const common = { mode: () => mode, random, reset };
+    const there = pump({ ...common, from: client, to: upstream, side: 'client', change: echo.question });
+    const back = pump({
+      ...common,
+      from: upstream,
+      to: client,
+      side: 'server',
+      change(bytes) {
+        onAnswer?.(bytes, id);
+        echo.answer(bytes);
+        if (mode.kind === 'echo' && random.chance(mode.share)) return Buffer.concat([bytes, bytes]);
+        if (mode.kind === 'reset' && random.chance(mode.share)) {
+          client.write(bytes.subarray(0, bytes.length >> 1), reset);
+          return null;
+        }
+        return bytes;
+      },
     });
-    from.on('end', () => {
-      const finish = () => (queue.length === 0 || to.destroyed ? to.end() : setTimeout(finish, 50).unref());
-      finish();
-    });
-    from.resume();
+    const connection = {
+      end: reset,
+      wake() {
+        there.wake();
+        back.wake();
+      },
+    };
+    open.add(connection);
+    for (const socket of sockets) socket.resume();
+
+    /** Which answer belongs to which question, on one connection. */
+    function remember() {
+      let question = '';
+      let parts: Buffer[] = [];
+      let length = 0;
+      return {
+        question(bytes: Buffer): Buffer | null {
+          const line = /^(?:GET|POST|PUT|DELETE) \S+/.exec(bytes.toString('latin1', 0, 200))?.[0];
+          if (!line) return bytes;
+          if (question && length > 0 && length < maxAnswerBytes) keep(question, Buffer.concat(parts));
+          question = line;
+          parts = [];
+          length = 0;
+          const older = answers.get(line);
+          if (mode.kind !== 'echo' || !older || !random.chance(mode.share)) return bytes;
+          client.write(older);
+          return null;
+        },
+        answer(bytes: Buffer): void {
+          length += bytes.length;
+          if (question && length < maxAnswerBytes) parts.push(bytes);
+        },
+      };
+    }
   }
 
-  server.listen(0, '127.0.0.1');
+  function keep(question: string, answer: Buffer): void {
+    answers.delete(question);
+    answers.set(question, answer);
+    const oldest = answers.keys().next();
+    if (answers.size > maxAnswers && !oldest.done) answers.delete(oldest.value);
+  }
+
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 });
   await once(server, 'listening');
   return {
     name,
@@ -187,19 +144,18 @@ export async function openLink({ name, random, targets, onAnswer }: LinkOptions)
     mode: () => mode,
     set(next) {
       mode = next;
-      if (next.kind === 'cut') for (const end of [...open]) end();
-      for (const flow of [...onMode]) flow();
+      for (const connection of [...open]) {
+        if (next.kind === 'cut') connection.end();
+        else connection.wake();
+      }
     },
     taken: () => connections,
     async close() {
       server.close();
-      for (const end of [...open]) end();
+      for (const { end } of [...open]) end();
     },
   };
 }
-
-/** What one direction may hold back: a link has no endless buffer either. */
-const maxHeld = 1024 * 1024;
 
 async function reach(
   targets: readonly { readonly host: string; readonly port: number }[],
@@ -208,17 +164,12 @@ async function reach(
   for (let at = 0; at < targets.length; at += 1) {
     const target = targets[(turn + at) % targets.length];
     if (!target) continue;
-    const socket = connect({ ...target, allowHalfOpen: false });
-    const taken = await Promise.race([
-      once(socket, 'connect').then(
-        () => true,
-        () => false,
-      ),
-      once(socket, 'error').then(
-        () => false,
-        () => false,
-      ),
-    ]);
+    const socket = connect({ ...target, allowHalfOpen: true, noDelay: true });
+    socket.pause();
+    const taken = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
     if (taken) return socket;
     socket.destroy();
   }
