@@ -20,6 +20,8 @@ export interface Acknowledged {
 export interface SpoolWitness {
   /** All that was ever in the spools, by key. Cheap where little is new. */
   read(): Promise<ReadonlyMap<string, Acknowledged>>;
+  /** Written and never acknowledged, by the word of the fault that took them: not to be looked for, unless seen again. */
+  forget(keys: ReadonlySet<string>): void;
   /** Bytes of the files that lie in the spools now. */
   bytes(): Promise<number>;
   stop(): Promise<void>;
@@ -104,6 +106,9 @@ export async function witnessSpools(
       await look();
       for (const one of seen.values()) if (!one.done) await readFileOnce(one);
       return known;
+    },
+    forget(keys) {
+      for (const key of keys) known.delete(key);
     },
     async bytes() {
       let sum = 0;

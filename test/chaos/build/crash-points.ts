@@ -41,8 +41,8 @@ const migrate = 'hub/store/migrate.ts';
 export const crashPointPatches: readonly Patch[] = [
   before(store, 'await updateStreams(', 'ingest.before-rows'),
   before(store, 'await advanceProgress(', 'ingest.rows-before-progress'),
-  before(store, 'return { batches: ', 'ingest.before-commit'),
-  after('hub/ingest/ingest.ts', 'const stored = await storeBatches(db, group, room);', 'ingest.after-commit'),
+  before(store, 'if (rows > 0) await tellChange(', 'ingest.before-commit'),
+  before('hub/ingest/ingest.ts', 'metrics.stored(', 'ingest.after-commit'),
   before('hub/ingest/kafka-consumer.ts', 'resolveOffset(last);', 'kafka.stored-before-offset'),
   before(shards, "if (changed > 0) await tellChange(sql, 'shards');", 'shards.before-commit'),
   before(shards, 'metrics.moved(plan.begin.length);', 'shards.moved'),

@@ -122,14 +122,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     faults: ['kafka.answers-lost', 'probe.kill'],
     patches: [
       {
-        file: 'hub/ingest/take-in-streams.ts',
-        find: 'else if (hasSeq(stream.state, claim.seq)) repeated += 1;',
-        replace: 'else if (hasSeq(stream.state, -claim.seq)) repeated += 1;',
-      },
-      {
         file: 'hub/ingest/streams.ts',
         find: 'return seq <= state.upTo || ',
-        replace: 'return (seq > 0 && seq <= state.upTo) || ',
+        replace: 'return seq < 1 || ',
       },
     ],
   },

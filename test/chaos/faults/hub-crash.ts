@@ -97,9 +97,8 @@ const olderSchemaFault: Fault = {
 };
 
 async function migrateDown(network: ChaosNetwork): Promise<void> {
-  const launch = network.hubs[0]?.launch();
-  if (!launch) throw new Error('a network without hubs');
-  await runToEnd({ ...launch, args: [launch.args[0] ?? '', 'migrate', 'down'], env: network.env });
+  const args = [join(root, 'dist/parallax.js'), 'migrate', 'down'];
+  await runToEnd({ file: process.execPath, args, env: network.env, cwd: network.folder });
 }
 
 async function newestStatements(): Promise<number> {
