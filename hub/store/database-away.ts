@@ -11,8 +11,8 @@ const network = new Set([
   'ENOENT',
 ]);
 
-/** Among others: "the database is not currently accepting connections". */
-const notNow = '55000';
+/** "Not currently accepting connections", among others; a transaction, or a statement, that took longer than we let it. */
+const notNow = new Set(['55000', '25P03', '57014']);
 
 /**
  * Whether an error says that the database is away or too busy for now, so that the same may work later: connection
@@ -21,7 +21,7 @@ const notNow = '55000';
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };
-  if (typeof code === 'string') return network.has(code) || /^(08|53|57P)/.test(code) || code === notNow;
+  if (typeof code === 'string') return network.has(code) || /^(08|53|57P)/.test(code) || notNow.has(code);
   if (error instanceof AggregateError) return error.errors.some(isDatabaseAway);
   return /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|timeout expired|Client has encountered a connection error)/.test(
     error.message,

@@ -34,3 +34,41 @@ test('a connection that breaks between two statements of a transaction fails it,
     process.off('uncaughtException', note);
   }
 });
+
+test('whoever stands still in the middle of a transaction gives its locks up, and whoever waits for them goes on', async () => {
+  const hasty = openDatabase({ url: database.url, maxConnections: 1, idleTransactionMs: 300 });
+  try {
+    await db.run('create table held (id int primary key)');
+    await db.run('insert into held values (1)');
+    const locked = Promise.withResolvers<void>();
+    const resumed = Promise.withResolvers<void>();
+    const stuck = hasty.transaction(async (sql) => {
+      await sql.run('select from held for update');
+      locked.resolve();
+      await resumed.promise;
+      await sql.run('delete from held');
+    });
+    stuck.catch(() => undefined);
+    await locked.promise;
+    expect(await db.transaction((sql) => sql.run('update held set id = 2'))).toBe(1);
+    // As after SIGCONT: it hears that it came too late, and what it did is not there.
+    resumed.resolve();
+    await expect(stuck).rejects.toThrow();
+    expect(await hasty.many('select id from held')).toEqual([{ id: 2 }]);
+  } finally {
+    await hasty.end();
+  }
+});
+
+test('a statement that the client waits for no longer ends in the server too', async () => {
+  const hasty = openDatabase({ url: database.url, maxConnections: 1, queryTimeoutMs: 200 });
+  try {
+    await expect(hasty.transaction((sql) => sql.run('select pg_sleep(60)'))).rejects.toThrow(/timeout/);
+    const asleep = () => db.many("select from pg_stat_activity where query like 'select pg_sleep(60)%'");
+    expect(await asleep()).toHaveLength(1);
+    await wait(1300);
+    expect(await asleep()).toEqual([]);
+  } finally {
+    await hasty.end();
+  }
+});
