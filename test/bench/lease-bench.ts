@@ -53,7 +53,7 @@ export async function benchLease(options: LeaseBenchOptions, say: Say): Promise<
     add('peak memory of the first start', first.peakMb, 'MB');
     await shardsAtRest(crowd, say);
     await atRest(network, hub, crowd, options.seconds, add);
-    await throughEdits(network, crowd, add);
+    await throughEdits(network, crowd, add, say);
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       hub = await throughRestart(network, hub, crowd, { signal, hubFlags: options.hubFlags ?? [], add, say });
     }
@@ -107,7 +107,7 @@ async function atRest(
 }
 
 /** One endpoint is edited: until its shard's owner in the last of the regions has fetched it. */
-async function throughEdits(network: Network, crowd: Crowd, add: Add): Promise<void> {
+async function throughEdits(network: Network, crowd: Crowd, add: Add, say: Say): Promise<void> {
   const { size, publicUrl, token } = network;
   crowd.order({ telling: true });
   await sleep(500);
@@ -139,7 +139,8 @@ async function throughEdits(network: Network, crowd: Crowd, add: Add): Promise<v
       }
     }
     if (byRegion.size < Math.min(size.regions, size.probes)) {
-      throw new Error(`an edit reached ${byRegion.size} of ${size.regions} regions in 30 s`);
+      say(`an edit reached ${byRegion.size} of ${size.regions} regions in 30 s`);
+      slowestMs = Number.POSITIVE_INFINITY;
     }
     slowestMs = Math.max(slowestMs, ...[...byRegion.values()].map(({ ms }) => ms));
     mostBytes = Math.max(mostBytes, ...[...byRegion.values()].map(({ bytes }) => bytes));
