@@ -5,7 +5,10 @@ import type { Keeper } from '../store/keeper.ts';
 import type { Registry } from '../trust/registry.ts';
 import type { BatchHandler, IncomingBatch } from './bus.ts';
 import { createGather } from './gather.ts';
+import { createGuard, type GuardOptions } from './guard.ts';
 import { createIngestMetrics, type IngestMetrics } from './ingest-metrics.ts';
+import { createRejectRoom } from './reject-room.ts';
+import { createSecondLook } from './second-look.ts';
 import { type Stored, storeBatches } from './store-batches.ts';
 import { isPartitionGone, StoreUnavailable, troubleOf } from './trouble.ts';
 import { poisoned, type VerifiedBatch, verifyBatch } from './verify.ts';
@@ -21,6 +24,8 @@ export interface IngestOptions {
   readonly maxRows: number;
   readonly maxMs: number;
   readonly metrics?: IngestMetrics;
+  /** What one probe may waste. */
+  readonly brake?: GuardOptions['brake'];
 }
 
 export interface Ingest {
@@ -36,16 +41,26 @@ export function createIngest(options: IngestOptions): Ingest {
   const { db, registry, keeper, log, now, maxRows: maxSize, maxMs } = options;
   const metrics = options.metrics ?? createIngestMetrics();
   const gather = createGather<VerifiedBatch>({ maxSize, maxMs, sizeOf, store });
-  let lookedAgainUs = 0;
+  const { brake } = options;
+  const guard = createGuard({ registry, now, ...(brake && { brake }) });
+  const room = createRejectRoom({ now });
+  const looks = {
+    registry: lookAt('registry', () => registry.refresh()),
+    partitions: lookAt('partitions', keeper.tend),
+  };
 
   async function handle(incoming: readonly IncomingBatch[], signal: AbortSignal): Promise<void> {
     const stored: Promise<void>[] = [];
+    let breathedMs = performance.now();
     for (const one of incoming) {
-      let batch = verify(one);
-      if (batch.doubt) batch = await verifyAgain(batch.doubt, one);
-      stored.push(gather.add(batch, signal));
+      const adding = gather.add(guard.stops(one) ?? (await verified(one)), signal);
+      // It may fail while others are still verified, and is told of below.
+      adding.catch(() => undefined);
+      stored.push(adding);
       // A batch takes a millisecond or two of this thread: requests get their turn between them.
+      if (performance.now() - breathedMs < 0.5) continue;
       await breathe();
+      breathedMs = performance.now();
     }
     const failed = (await Promise.allSettled(stored)).find((one) => one.status === 'rejected');
     if (failed) throw failed.reason;
@@ -59,22 +74,26 @@ export function createIngest(options: IngestOptions): Ingest {
     });
   }
 
-  /** What another replica has just changed may not be known here yet: look once more, though not for every liar. */
-  async function verifyAgain(doubt: 'registry' | 'partitions', incoming: IncomingBatch) {
-    if (now() - lookedAgainUs > 1_000_000) {
-      lookedAgainUs = now();
-      const look = doubt === 'registry' ? registry.refresh() : keeper.tend();
-      await look.catch((error: unknown) => log.warn({ err: error }, `the ${doubt} could not be read again`));
-    }
-    return verify(incoming);
+  async function verified(incoming: IncomingBatch): Promise<VerifiedBatch> {
+    const batch = verify(incoming);
+    const { doubt, claim } = batch;
+    if (doubt && claim && (await looks[doubt].of(claim.probeId))) return verify(incoming);
+    if (doubt && !claim && (await looks[doubt].ofAnybody())) return verify(incoming);
+    return batch;
+  }
+
+  function lookAt(what: 'registry' | 'partitions', look: () => Promise<void>) {
+    const onError = (error: unknown) => log.warn({ err: error }, `the ${what} could not be read again`);
+    return createSecondLook({ look, onError });
   }
 
   async function store(group: readonly VerifiedBatch[]): Promise<ReadonlyMap<VerifiedBatch, Error>> {
     for (let attempt = 1; ; attempt += 1) {
       const beganMs = performance.now();
       try {
-        const stored = await storeBatches(db, group);
+        const stored = await storeBatches(db, group, { room, memory: guard.memory });
         tell(stored, performance.now() - beganMs);
+        guard.settle(stored);
         return new Map(stored.misplaced.map(({ batch, conflict }) => [batch, conflict]));
       } catch (error) {
         const trouble = troubleOf(error);
@@ -121,7 +140,9 @@ export function createIngest(options: IngestOptions): Ingest {
     metrics.stored(stored.batches, stored.rows, tookMs / 1000);
     if (stored.repeated > 0) metrics.skipped('repeated', stored.repeated);
     if (stored.deferred > 0) metrics.skipped('too_many_holes', stored.deferred);
-    for (const { reason } of stored.rejects) metrics.rejected(reason, 1);
+    for (const [reason, rejects] of Map.groupBy(stored.rejects, (one) => one.reason)) {
+      metrics.rejected(reason, rejects.length);
+    }
   }
 
   return { handle };

@@ -2,6 +2,8 @@ import type { LogPosition } from './bus.ts';
 
 /** Why a batch or a result was refused: stable words, for the table, the metrics and the page. */
 export const rejectReasons = [
+  // Not even looked at: it is not received, and sent again. See guard.ts.
+  'put_off',
   // The speaker is not proven: nothing is decoded, no stream moves.
   'headers',
   'unknown_probe',
@@ -19,6 +21,7 @@ export const rejectReasons = [
   'seq_range',
   'gap_invalid',
   'stream_foreign',
+  'seq_reused',
   'streams_exhausted',
   'poison',
   // One result of an otherwise good batch.

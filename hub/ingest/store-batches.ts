@@ -10,6 +10,7 @@ import { type Misplaced, partitionsOf, placeInLog } from './log-order.ts';
 import type { Reject } from './reject.ts';
 import type { RejectRoom } from './reject-room.ts';
 import { repeatersOf } from './repeaters.ts';
+import type { SeqMemory } from './seq-memory.ts';
 import { storeResults } from './store-results.ts';
 import { streamsOf, takeInStreams } from './take-in-streams.ts';
 import type { StreamClaim, VerifiedBatch } from './verify.ts';
@@ -20,10 +21,16 @@ export interface Stored {
   readonly rejects: readonly Reject[];
   readonly repeated: number;
   readonly deferred: number;
-  /** Of batches of which nothing came, as they were repeated or deferred. */
+  readonly fresh: readonly VerifiedBatch[];
+  /** Of batches of which nothing came, as their number was there or they were deferred. */
   readonly idle: readonly StreamClaim[];
   /** Not stored: their partition's progress stands elsewhere. */
   readonly misplaced: readonly Misplaced[];
+}
+
+export interface StoreOptions {
+  readonly room?: RejectRoom;
+  readonly memory?: Pick<SeqMemory, 'differs'>;
 }
 
 /**
@@ -33,13 +40,13 @@ export interface Stored {
 export async function storeBatches(
   db: Database,
   batches: readonly VerifiedBatch[],
-  room?: RejectRoom,
+  { room, memory }: StoreOptions = {},
 ): Promise<Stored> {
   return db.transaction(async (sql) => {
     const partitions = partitionsOf(batches);
     const progress = partitions.length > 0 ? await lockProgress(sql, partitions) : [];
     const { due, misplaced, steps } = placeInLog(batches, progress);
-    const taken = takeInStreams(due, await lockStreams(sql, streamsOf(due)));
+    const taken = takeInStreams(due, await lockStreams(sql, streamsOf(due)), memory?.differs);
     const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db));
     await insertGaps(
       sql,
@@ -51,6 +58,15 @@ export async function storeBatches(
     await advanceProgress(sql, steps);
     if (rows > 0) await tellChange(sql, 'results');
     const { repeated, deferred, idle } = taken;
-    return { batches: taken.fresh.length, rows, rejects, repeated, deferred, idle, misplaced };
+    return {
+      batches: taken.fresh.length,
+      rows,
+      rejects,
+      repeated,
+      deferred,
+      idle,
+      fresh: taken.fresh,
+      misplaced,
+    };
   });
 }

@@ -118,7 +118,7 @@ function sift(
       ...claimOf(batch, probe),
       reason,
       detail,
-      content: () => Buffer.from(JSON.stringify(content)),
+      content: () => Buffer.from(brief(content)),
     });
   for (const { why, wire } of batch.refused) refuseOne('result_invalid', why, wire);
   for (const result of batch.results) {
@@ -138,6 +138,13 @@ function sift(
   }
   const claim = { ...claimOf(batch, probe), gaps: batch.gaps };
   return { incoming, claim, regionId: probe.regionId, results, rejects, doubt };
+}
+
+/** Its strings may have two megabytes, and a hundred such are kept an hour. */
+function brief(content: unknown): string {
+  return JSON.stringify(content, (_, value: unknown) =>
+    typeof value === 'string' && value.length > 400 ? `${value.slice(0, 400)}…` : value,
+  );
 }
 
 function tooLate(scheduledAtUs: number, sealedUntilUs: number): string {
@@ -165,6 +172,20 @@ function refuse(
     content: () => incoming.value,
   };
   return { incoming, claim, regionId: probe?.regionId ?? 0, results: [], rejects: [reject], doubt };
+}
+
+/** Neither verified nor opened, and not received: its probe has it still and sends it again. */
+export function putOff(incoming: IncomingBatch, probeId: number, detail: string): VerifiedBatch {
+  const reject: Reject = {
+    ...whereOf(incoming),
+    reason: 'put_off',
+    detail,
+    probeId,
+    stream: null,
+    seq: null,
+    content: () => new Uint8Array(),
+  };
+  return { incoming, claim: null, regionId: 0, results: [], rejects: [reject], doubt: null };
 }
 
 /** A batch that cannot be stored, made one that is refused; its number counts as received. */

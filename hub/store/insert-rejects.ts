@@ -1,13 +1,20 @@
 import type { Reject } from '../ingest/reject.ts';
+import type { RejectRoom } from '../ingest/reject-room.ts';
 import { int4Array, int8Array, textArray } from './binary-array.ts';
 import type { Sql } from './database.ts';
 
 /** Of an hour, reason and probe so many are kept whole; the rest is counted. */
 export const maxWholeRejects = 100;
-const maxContentBytes = 64 * 1024;
+/** With what they held: the first few as far as anybody will read, the others so far that one sees what they are. */
+const maxContentBytes = { first: 64 * 1024, later: 1024 } as const;
+const firstRejects = 10;
 
 /** Counts them all and keeps the first of each kind. The last locks a transaction takes. */
-export async function insertRejects(sql: Sql, rejects: readonly Reject[]): Promise<void> {
+export async function insertRejects(
+  sql: Sql,
+  rejects: readonly Reject[],
+  room: RejectRoom = unlimited,
+): Promise<void> {
   if (rejects.length === 0) return;
   const groups = new Map<string, Reject[]>();
   for (const reject of rejects) {
@@ -31,17 +38,35 @@ export async function insertRejects(sql: Sql, rejects: readonly Reject[]): Promi
   const totals = new Map(counted.map((row) => [`${row.reason}|${row.probe_id}`, row.count]));
   const whole = sorted.flatMap((group) => {
     const total = totals.get(`${group[0]?.reason}|${group[0]?.probeId ?? 0}`) ?? 0;
-    return group.slice(0, Math.max(0, maxWholeRejects - (total - group.length)));
+    const before = total - group.length;
+    return group
+      .slice(0, Math.max(0, maxWholeRejects - before))
+      .map((reject, index) => ({ reject, isFirst: before + index < firstRejects }));
   });
-  for (let at = 0; at < whole.length; at += statementRows) {
-    await insertWhole(sql, whole.slice(at, at + statementRows));
+  const kept = whole.slice(0, whole.length > 0 ? room.rows(whole.length) : 0);
+  for (let at = 0; at < kept.length; at += statementRows) {
+    await insertWhole(
+      sql,
+      kept.slice(at, at + statementRows).map(({ reject, isFirst }) => {
+        const content = reject.content().subarray(0, maxContentBytes[isFirst ? 'first' : 'later']);
+        return { reject, content: content.subarray(0, room.bytes(content.length)) };
+      }),
+    );
   }
+}
+
+const unlimited: RejectRoom = { rows: (wanted) => wanted, bytes: (wanted) => wanted };
+
+interface WholeReject {
+  readonly reject: Reject;
+  readonly content: Uint8Array;
 }
 
 /** 64 KiB of content each: so a statement stays below 4 MiB. */
 const statementRows = 50;
 
-async function insertWhole(sql: Sql, rejects: readonly Reject[]): Promise<void> {
+async function insertWhole(sql: Sql, whole: readonly WholeReject[]): Promise<void> {
+  const rejects = whole.map(({ reject }) => reject);
   await sql.run(
     `insert into rejects (
        reason, detail, kid, probe_id, stream, seq, topic, kafka_partition, kafka_offset, content)
@@ -61,7 +86,7 @@ async function insertWhole(sql: Sql, rejects: readonly Reject[]): Promise<void> 
       textArray(rejects.map((reject) => reject.position?.topic ?? null)),
       int4Array(rejects.map((reject) => reject.position?.partition ?? null)),
       int8Array(rejects.map((reject) => reject.position?.offset ?? null)),
-      textArray(rejects.map((reject) => base64(reject.content()))),
+      textArray(whole.map(({ content }) => base64(content))),
     ],
   );
 }
@@ -72,6 +97,5 @@ function printable(text: string): string {
 }
 
 function base64(content: Uint8Array): string {
-  const kept = content.subarray(0, maxContentBytes);
-  return Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength).toString('base64');
+  return Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('base64');
 }

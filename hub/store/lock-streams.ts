@@ -24,12 +24,18 @@ export async function lockStreams(
   const streams = [...wanted.keys()].sort();
   const ids = textArray(streams);
   await sql.run(
-    `insert into streams (stream, probe_id)
-     select w.stream, w.probe_id
-     from unnest($1::text[], $2::int8[]) as w (stream, probe_id)
-     where not exists (select from streams s where s.stream = w.stream)
-       and (select count(*) from streams s where s.probe_id = w.probe_id) < $3::int8
-     order by w.stream
+    `with missing as (
+       select w.stream, w.probe_id, row_number() over (partition by w.probe_id order by w.stream) as place
+       from unnest($1::text[], $2::int8[]) as w (stream, probe_id)
+       where not exists (select from streams s where s.stream = w.stream)
+     ), held as (
+       select s.probe_id, count(*) as streams from streams s
+       where s.probe_id in (select probe_id from missing) group by s.probe_id
+     )
+     insert into streams (stream, probe_id)
+     select m.stream, m.probe_id from missing m left join held h using (probe_id)
+     where m.place + coalesce(h.streams, 0) <= $3::int8
+     order by m.stream
      on conflict do nothing`,
     [ids, int8Array(streams.map((stream) => wanted.get(stream) ?? 0)), maxStreamsPerProbe],
   );

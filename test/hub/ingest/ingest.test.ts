@@ -327,8 +327,9 @@ describe('a stream', () => {
   test('is durable up to its first hole, and closes when the hole does', async () => {
     const probe = await scene.probe('eu-west');
     const stream = newStream();
-    const numbered = (seq: number) =>
-      seal(probe, batchOf(probe, { stream, seq, results: [resultOf(probe, scene.nowUs - seq * 1000)] }));
+    const numbered = sealedOnce((seq) =>
+      seal(probe, batchOf(probe, { stream, seq, results: [resultOf(probe, scene.nowUs - seq * 1000)] })),
+    );
     await ingest(numbered(1), numbered(2), numbered(4), numbered(5), numbered(7));
     expect(await streams()).toEqual([{ stream, probe_id: probe.id, up_to: 2, ranges: '{[4,6),[7,8)}' }]);
     await ingest(numbered(5), numbered(4), numbered(3));
@@ -370,8 +371,9 @@ describe('a stream', () => {
   test('with too many holes takes no more of them until some are closed, and loses nothing', async () => {
     const probe = await scene.probe('eu-west');
     const stream = newStream();
-    const numbered = (seq: number) =>
-      seal(probe, batchOf(probe, { stream, seq, results: [resultOf(probe, scene.nowUs - seq * 1000)] }));
+    const numbered = sealedOnce((seq) =>
+      seal(probe, batchOf(probe, { stream, seq, results: [resultOf(probe, scene.nowUs - seq * 1000)] })),
+    );
     await ingest(...Array.from({ length: 70 }, (_, index) => numbered(2 * index + 2)));
     expect(await scene.count('results')).toBe(64);
     expect(await scene.count('rejects')).toBe(0);
@@ -392,6 +394,16 @@ describe('a stream', () => {
     expect(await scene.count('streams')).toBe(256);
   });
 });
+
+/** As a spool has it: what was sealed under a number is what is sent again. */
+function sealedOnce(make: (seq: number) => SealedBatch): (seq: number) => SealedBatch {
+  const kept = new Map<number, SealedBatch>();
+  return (seq) => {
+    const sealed = kept.get(seq) ?? make(seq);
+    kept.set(seq, sealed);
+    return sealed;
+  };
+}
 
 function gapOf(over: Partial<Batch['gaps'][number]> = {}): Batch['gaps'][number] {
   return {
