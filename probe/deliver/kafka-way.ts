@@ -4,7 +4,7 @@ import type { SealedBatch } from '../../shared/batch.ts';
 import type { KafkaAccess } from '../../shared/lease.ts';
 import { kafkaHeaders } from '../../shared/relay.ts';
 import { tlsTrouble } from '../../shared/tls-trouble.ts';
-import { oauthBearer } from './kafka-oauth.ts';
+import { oauthBearer, type TokenSasl } from './kafka-oauth.ts';
 import { DeliveryError, type Way } from './way.ts';
 
 /** PEM, where the brokers ask for a client's certificate. */
@@ -54,12 +54,13 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
   /** What the brokers were shown last. */
   let shown: ClientCertificate | null = null;
   let working: Promise<void> | null = null;
+  const sasl = access.auth === 'oauthbearer' ? oauthBearer(options.token) : null;
   let closed = false;
 
   async function connected(): Promise<Producer> {
     if (producer) return producer;
     shown = access.auth === 'mtls' && certificate ? certificate() : null;
-    const fresh = clientOf(options, shown).producer({
+    const fresh = clientOf(options, sasl, shown).producer({
       createPartitioner: Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
       // kafkajs's idempotent producer can lose data silently after a lost acknowledgement; repeated batches are
@@ -82,7 +83,7 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
         const failed = producer;
         producer = null;
         failed?.disconnect().catch(() => undefined);
-        const problem = errorOf(error, access, shown);
+        const problem = errorOf(sasl?.refusal() ?? error, access, shown);
         for (const { reject } of group) reject(problem);
       }
     }
@@ -136,7 +137,8 @@ export function createKafkaWay(options: KafkaWayOptions): KafkaWay {
 }
 
 function clientOf(
-  { access, clientId, token, log }: KafkaWayOptions,
+  { access, clientId, log }: KafkaWayOptions,
+  sasl: TokenSasl | null,
   certificate: ClientCertificate | null,
 ): Kafka {
   const { ca } = access;
@@ -149,7 +151,7 @@ function clientOf(
     ...(access.tls && {
       ssl: { ...(ca !== null && { ca: [ca] }), ...certificate },
     }),
-    ...(access.auth === 'oauthbearer' && { sasl: oauthBearer(token) }),
+    ...(sasl && { sasl: sasl.mechanism }),
     reauthenticationThreshold: reauthenticateMs,
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => write(log, entry),
