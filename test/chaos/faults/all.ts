@@ -1,4 +1,5 @@
 import type { Fault } from '../fault.ts';
+import { deepFaults } from './deep.ts';
 import { linkFaults, replicasApart } from './links.ts';
 import { killFaults, liarFault, restartFaults, stopFaults, twoOnOneFolder } from './processes.ts';
 
@@ -11,6 +12,7 @@ export const allFaults: readonly Fault[] = [
   replicasApart,
   twoOnOneFolder,
   liarFault,
+  ...deepFaults,
 ];
 
 /** By its name; throws with the names there are. */

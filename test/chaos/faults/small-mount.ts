@@ -1,70 +1,52 @@
 import { execFile } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A file system in memory of a size of its own. */
-export interface SmallMount {
-  readonly path: string;
+/** A folder that lies on a small file system for a while, under its own name. */
+export interface OnSmallDisk {
   /** Space is found, while whoever writes there goes on. */
   grow(): Promise<void>;
-  remove(): Promise<void>;
+  /** Puts it back where it was. Nobody may write there. */
+  putBack(): Promise<void>;
 }
 
 /** Why this machine can have none, or null. */
 export async function cannotMount(folder: string): Promise<string | null> {
+  const path = `${folder}/may-mount`;
+  await mkdir(path, { recursive: true });
   try {
-    const mount = await makeMount(`${folder}/may-mount`, 64);
-    await mount.remove();
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path]);
+    await run('umount', ['-l', path]);
     return null;
   } catch {
     return 'a full disk needs the right to mount a small one (root)';
+  } finally {
+    await rm(path, { recursive: true, force: true });
   }
 }
 
-async function makeMount(path: string, kilobytes: number): Promise<SmallMount> {
-  await mkdir(path, { recursive: true });
-  await run('mount', ['-t', 'tmpfs', '-o', `size=${kilobytes}k,mode=711`, 'tmpfs', path]);
+/** Moves what a stopped server keeps in `path` to a disk with so much room beside it, owners and modes as they are. */
+export async function putOnSmallDisk(path: string, spareKilobytes: number): Promise<OnSmallDisk> {
+  const whole = `${path}.whole`;
+  await rename(path, whole);
+  const kilobytes = async (of: string) => Number((await run('du', ['-sk', of])).stdout.split('\t')[0]);
+  const size = async (kilo: number) => {
+    await run('mount', ['-o', `remount,size=${kilo}k`, path]);
+  };
+  await mkdir(path);
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${(await kilobytes(whole)) * 2 + 65_536}k`, 'tmpfs', path]);
+  await run('cp', ['-a', `${whole}/.`, path]);
+  await size((await kilobytes(path)) + spareKilobytes);
   return {
-    path,
-    async grow() {
-      await run('mount', ['-o', 'remount,size=4g', path]);
-    },
-    async remove() {
+    grow: () => size(4 * 1024 * 1024),
+    async putBack() {
+      await rm(whole, { recursive: true });
+      await run('cp', ['-a', path, whole]);
       await run('umount', ['-l', path]);
-      await rm(path, { recursive: true, force: true });
+      await rm(path, { recursive: true });
+      await rename(whole, path);
     },
   };
-}
-
-/** A small disk with what lies in `from`, owners and links as they are, and so much room beside it. */
-export async function mountWithCopy(from: string, path: string, spareKilobytes: number): Promise<SmallMount> {
-  const { stdout } = await run('du', ['-sk', '--apparent-size', from]);
-  const blocks = Number((await run('du', ['-sk', from])).stdout.split('\t')[0]);
-  const used = Math.max(blocks, Number(stdout.split('\t')[0]));
-  // Copied with room, then as small as it is to be.
-  const mount = await makeMount(path, used * 2 + 65_536);
-  try {
-    await run('cp', ['-a', `${from}/.`, path]);
-    const taken = Number((await run('du', ['-sk', path])).stdout.split('\t')[0]);
-    await run('mount', ['-o', `remount,size=${taken + spareKilobytes}k`, path]);
-    return mount;
-  } catch (error) {
-    await mount.remove();
-    throw error;
-  }
-}
-
-/** Puts a folder back where it was, from the small disk. */
-export async function copyBack(path: string, to: string): Promise<void> {
-  await rm(to, { recursive: true, force: true });
-  await mkdir(to, { recursive: true });
-  await run('cp', ['-a', `${path}/.`, to]);
-}
-
-/** A plain copy that keeps owners, for a server that runs as another user. */
-export async function copyAs(from: string, to: string): Promise<void> {
-  await rm(to, { recursive: true, force: true });
-  await run('cp', ['-a', from, to]);
 }
