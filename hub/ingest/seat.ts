@@ -41,7 +41,7 @@ export function seatsOf(
     progress.filter((one) => one.clusterId === clusterId).map((one) => [one.partition, one]),
   );
   const other = progress.find((one) => one.clusterId !== clusterId);
-  if (ours.size === 0 && other) throw otherCluster(at, other.clusterId);
+  if (!ends.some(({ partition }) => ours.has(partition)) && other) throw otherCluster(at, other.clusterId);
   return ends.map(({ partition, low, high }) => {
     const own = ours.get(partition);
     if (!own) return { partition, nextOffset: low, known: 'no', lost: null };
