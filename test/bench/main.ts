@@ -5,6 +5,7 @@ import { benchLease } from './lease-bench.ts';
 import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
+import { benchE2e } from './speed/e2e-bench.ts';
 import { benchIngest } from './speed/ingest-bench.ts';
 import { benchWire } from './speed/wire-bench.ts';
 
@@ -37,6 +38,18 @@ const benches: Readonly<Record<string, Bench>> = {
       },
       say,
     ),
+  e2e: ({ minutes, probes, rate, rows, pairs, keep }, say) =>
+    benchE2e(
+      {
+        minutes: minutes ?? 10,
+        probes: probes ?? 10,
+        rate: rate ?? 30_000,
+        rows: rows ?? 20_000_000,
+        pairs: pairs ?? 1_000_000,
+        keepDir: keep,
+      },
+      say,
+    ),
   wire: (_, say) => benchWire(say),
   ingest: ({ seconds, rows, pairs, keep }, say) =>
     benchIngest(
@@ -52,7 +65,7 @@ const benches: Readonly<Record<string, Bench>> = {
 };
 
 /** Minutes each: only where they are named. */
-const byNameAlone = new Set(['lease', 'wire', 'ingest']);
+const byNameAlone = new Set(['lease', 'wire', 'ingest', 'e2e']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
@@ -64,6 +77,8 @@ const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--second
   wire       bytes a result between probe and broker, beside JSON with gzip of the same results
   ingest     storing in a table of [--rows 20000000] of [--pairs 1000000] with checkpoints running, beside psql's copy of
              the same rows; the table is built once and kept in [--keep .bench]; about six minutes, the first time more
+  e2e        Kafka to verified to stored at [--rate 30000] results a second from [--probes 10] for [--minutes 10], with
+             broker and database on the same cores and the table of \`ingest\` there already
 
 Without a name the first three. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
 The exit code is 1 where a figure is over its budget. Loads to try by hand: parallax bench target|endpoints.`;

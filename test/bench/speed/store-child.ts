@@ -4,13 +4,11 @@ import { storeBatches } from '../../../hub/ingest/store-batches.ts';
 import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
 import { openDatabase } from '../../../hub/store/database.ts';
 import { insertProgress } from '../../../hub/store/seat-progress.ts';
-import type { LoadShape } from './load-shape.ts';
+import type { LoadOptions } from './load-turns.ts';
 import { benchLog, verifiedLoad } from './verified-load.ts';
 
-export interface StoreTask extends LoadShape {
+export interface StoreTask extends LoadOptions {
   readonly url: string;
-  readonly fromUs: number;
-  readonly batchSize: number;
   readonly seconds: number;
   /** Transactions at a time, each over partitions of its own. */
   readonly lanes: number;
@@ -39,12 +37,11 @@ const untilMs = startedMs + task.seconds * 1000;
 const ticker = setInterval(() => tell({ rows }), 5000);
 
 async function runLane(lane: number): Promise<void> {
-  const load = verifiedLoad(task, task.fromUs, (partition) => partition % task.lanes === lane);
+  const load = verifiedLoad(task, (partition) => partition % task.lanes === lane);
   while (performance.now() < untilMs) {
     const group: VerifiedBatch[] = [];
     for (let held = 0; held < task.maxRows; held += task.batchSize) {
-      const { value } = load.next();
-      if (value) group.push(value);
+      group.push(load.next().value);
     }
     const stored = await storeBatches(db, group);
     if (stored.rejects.length + stored.misplaced.length + stored.repeated > 0) {

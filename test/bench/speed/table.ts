@@ -9,6 +9,7 @@ import { partitionWidth, planPartitions } from '../../../hub/store/partition-pla
 import { createPartition } from '../../../hub/store/partitions.ts';
 import { upsertLatestResults } from '../../../hub/store/upsert-latest-results.ts';
 import { type LoadShape, resultAt, sharesOf } from './load-shape.ts';
+import { dueAt } from './load-turns.ts';
 
 /** What a PostgreSQL that takes this load is given (docs/postgresql.md); the rest is its default. */
 export const serverSettings: Readonly<Record<string, string>> = {
@@ -199,9 +200,4 @@ async function fillRounds(db: Database, size: TableSize, say: (line: string) => 
     say(`round ${round + 1} of ${rounds}: ${Math.round(((round + 1) * pairs) / 1e5) / 10} M rows`);
   }
   await db.run('drop table bench_round');
-}
-
-/** Spread evenly over the interval, in the order of the share. */
-export function dueAt({ intervalUs }: LoadShape, count: number, index: number, roundUs: number): number {
-  return roundUs + Math.floor((index * intervalUs) / count);
 }
