@@ -3,9 +3,9 @@ import { advanceProgress } from '../store/advance-progress.ts';
 import type { Database } from '../store/database.ts';
 import { insertProgress, listProgress, nameProgress } from '../store/seat-progress.ts';
 import type { KafkaLog } from './kafka-client.ts';
+import { readTopicId } from './kafka-topic-id.ts';
 import { withAdmin } from './kafka-topics.ts';
 import { type LogEnds, type LogTopic, type Seat, seatsOf } from './seat.ts';
-import { readTopicId } from './topic-id.ts';
 import { topicMissing } from './topics.ts';
 
 export interface SeatingOptions {
