@@ -52,6 +52,7 @@ async function soak({
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
   const network = await startSoakNetwork(rate, say);
   const producer = startChild('other', process.execPath, [
+    '--disable-warning=TimeoutNegativeWarning',
     `${root}/test/soak/producer-child.ts`,
     JSON.stringify(network.order),
   ]);

@@ -115,3 +115,45 @@ test('partitions that somebody dropped by hand cost a look, no endless try: what
   expect(await scene.count('results')).toBe(1);
   expect(await streamOf(stream)).toEqual({ up_to: 1, ranges: '{}' });
 });
+
+test('results flow on while the days ahead become hours and old ones are dropped', async () => {
+  let laterUs = 0;
+  let width: 'day' | 'hour' = 'day';
+  const keeper = await startKeeper({
+    db: scene.db,
+    log: quiet,
+    now: () => scene.nowUs + laterUs,
+    databaseNow: async () => scene.nowUs + laterUs,
+    policy: () => ({ width, retentionDays: 7 }),
+  });
+  const { ingest } = await replica(() => scene.nowUs);
+  replicas.push({ keeper, ingest });
+  let stopped = false;
+  let sent = 0;
+  const stream = newStream();
+  const sending = (async () => {
+    while (!stopped) {
+      const results = Array.from({ length: 20 }, (_, index) =>
+        resultOf(probe, scene.nowUs - sent * 1000, { endpointId: index + 1 }),
+      );
+      sent += 1;
+      await ingest.handle([send(stream, sent, results)], signal);
+    }
+  })();
+  for (const next of [
+    () => (width = 'hour'),
+    () => (laterUs = dayUs),
+    () => (laterUs = 2 * dayUs),
+    () => (width = 'day'),
+    () => (laterUs = 4 * dayUs),
+  ]) {
+    next();
+    await keeper.tend();
+  }
+  stopped = true;
+  await sending;
+  expect(sent).toBeGreaterThan(5);
+  expect(await rejects()).toEqual([]);
+  expect(await scene.count('results')).toBe(sent * 20);
+  expect(await streamOf(stream)).toEqual({ up_to: sent, ranges: '{}' });
+});

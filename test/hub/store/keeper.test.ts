@@ -188,6 +188,37 @@ describe('the keeper', () => {
     expect(await names()).not.toContain('results_20260303');
   });
 
+  test('drops no faster than writers may wait: they go on while somebody reads what is to be dropped', async () => {
+    const keeper = await keep();
+    nowUs = startUs + dayUs;
+    const { promise: done, resolve: finish } = Promise.withResolvers<void>();
+    const { promise: reading, resolve: reads } = Promise.withResolvers<void>();
+    const reader = db.transaction(async (sql) => {
+      await sql.many('select * from results');
+      reads();
+      await done;
+    });
+    await reading;
+    let tended = false;
+    const tending = keeper.tend().finally(() => {
+      tended = true;
+    });
+    let slowestMs = 0;
+    let written = 0;
+    while (!tended) {
+      const beganMs = performance.now();
+      await insertAt(nowUs + written * 1000);
+      slowestMs = Math.max(slowestMs, performance.now() - beganMs);
+      written += 1;
+    }
+    await tending;
+    finish();
+    await reader;
+    expect(written).toBeGreaterThan(20);
+    // One try of the drop, and the machine's own moods.
+    expect(slowestMs).toBeLessThan(1500);
+  });
+
   test('forgets rejects, counts, gaps and left streams past retention, and keeps a probe newest stream', async () => {
     const keeper = await keep();
     await db.run("insert into regions (name) values ('r')");
