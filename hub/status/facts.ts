@@ -9,7 +9,9 @@ import { databaseClock } from '../store/partitions.ts';
 import {
   type Alarm,
   type Arrivals,
+  type LastBatch,
   listAlarms,
+  listLastBatches,
   listRejectTotals,
   type RejectTotal,
   readArrivals,
@@ -34,6 +36,7 @@ export interface StatusFacts {
   readonly regions: readonly { readonly id: number; readonly name: string }[];
   readonly probes: readonly ProbePresenceRow[];
   readonly arrivals: Arrivals;
+  readonly lastBatches: readonly LastBatch[];
   readonly holes: readonly OpenHole[];
   readonly rejects: readonly RejectTotal[];
   readonly partitions: readonly PartitionFacts[];
@@ -63,6 +66,7 @@ export async function readStatusFacts(db: Database): Promise<StatusFacts> {
     regions: await listRegions(db),
     probes: await listProbePresence(db, mostProbes),
     arrivals: await readArrivals(db),
+    lastBatches: await listLastBatches(db),
     holes: await listOpenHoles(db),
     rejects: await listRejectTotals(db),
     partitions: await listPartitionFacts(db),

@@ -4,13 +4,16 @@ import { act, ok, type StatusLine, watch } from './line.ts';
 
 /** A probe asks for a lease every 8 s; unseen for 20 s it loses its shards, and a minute is no accident. */
 const behindSeconds = 60;
+/** What lies in a spool between two batches is less, and no older. */
+const stuckBytes = 256 * 1024;
+const stuckSeconds = 180;
 const spoolBytes = { watch: 16 * 1024 ** 2, act: 256 * 1024 ** 2 } as const;
 /** Above it a probe's own machine is what it measures (DESIGN, honest latency). */
 const noisyUs = 5000;
 
 type Probe = StatusFacts['probes'][number];
 
-export function probeLines({ probes, regions, nowUs, holes }: StatusFacts): StatusLine[] {
+export function probeLines({ probes, regions, nowUs, holes, lastBatches }: StatusFacts): StatusLine[] {
   const seconds = nowUs / 1_000_000;
   const regionOf = new Map(regions.map(({ id, name }) => [id, name]));
   const named = (some: readonly Probe[]) =>
@@ -64,6 +67,22 @@ export function probeLines({ probes, regions, nowUs, holes }: StatusFacts): Stat
         'see why they do not reach the hub',
         { ended: ended.length },
       ),
+    );
+  }
+  const lastOf = new Map(lastBatches.map(({ probeId, secondsAgo }) => [probeId, secondsAgo]));
+  const stuck = active.filter(
+    (probe) =>
+      !unseen.includes(probe) &&
+      (probe.spoolBytes ?? 0) > stuckBytes &&
+      (lastOf.get(probe.id) ?? Number.POSITIVE_INFINITY) > stuckSeconds,
+  );
+  if (stuck.length > 0) {
+    const waits = Math.max(...stuck.map(({ id }) => lastOf.get(id) ?? 0));
+    const since = waits > 0 ? `nothing for up to ${span(waits)}` : 'nothing yet';
+    const advice =
+      "they reach the hub for leases and not with results: see the probe's log, and its way to Kafka or the relay";
+    lines.push(
+      act('probes', `hold results and delivered ${since}: ${named(stuck)}`, advice, { stuck: stuck.length }),
     );
   }
   const full = active.filter((probe) => (probe.spoolBytes ?? 0) > spoolBytes.watch);

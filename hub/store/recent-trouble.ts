@@ -36,6 +36,19 @@ export function listAlarms(sql: Sql, limit = 5): Promise<Alarm[]> {
   );
 }
 
+export interface LastBatch {
+  readonly probeId: number;
+  readonly secondsAgo: number;
+}
+
+/** When the newest batch of each probe was taken in. */
+export function listLastBatches(sql: Sql): Promise<LastBatch[]> {
+  return sql.many<LastBatch>(
+    `select probe_id as "probeId", date_part('epoch', now() - max(last_at)) as "secondsAgo"
+     from streams group by probe_id`,
+  );
+}
+
 export interface Arrivals {
   /** When the newest batch was taken in, seconds ago; null where none ever was. */
   readonly lastSecondsAgo: number | null;

@@ -65,9 +65,12 @@ const well: StatusFacts = {
       spoolBytes: 2000,
       version: '1.0.0',
       runtime: 'node',
+      refused: 0,
+      refusedFor: null,
     },
   ],
   arrivals: { lastSecondsAgo: 1, endpoints: 10 },
+  lastBatches: [{ probeId: 7, secondsAgo: 1 }],
   holes: [],
   rejects: [],
   partitions: Array.from({ length: 11 }, (_, index) => {
@@ -199,6 +202,11 @@ describe('what an operator is told', () => {
     ],
     ['its lease has ended', probe({ leaseExpiresAt: nowUs / 1e6 - 5 }), [/^act: the lease has ended of box/]],
     ['its spool is full', probe({ spoolBytes: 300 * 1024 ** 2 }), [/^act: up to 300 MiB wait at box/]],
+    [
+      'it delivers nothing',
+      { ...probe({ spoolBytes: 1024 ** 2 }), lastBatches: [{ probeId: 7, secondsAgo: 400 }] },
+      ['act: hold results and delivered nothing for up to 6 min: box (eu-west, 7)'],
+    ],
     ['it waits for somebody', probe({ status: 'pending' }), ['watch: wait to be approved: box (eu-west, 7)']],
     ['partitions end soon', { partitions: well.partitions.slice(0, 8) }, ['act: made for only 12 h ahead']],
     [
