@@ -40,7 +40,8 @@ export function kafkaTokenRoutes(options: KafkaTokenOptions): Hono<ApiEnv> {
     }
     const ttlSeconds = kafka.probes.tokenTtlSeconds;
     const iat = Math.floor(now() / 1_000_000);
-    const expiresAt = iat + ttlSeconds;
+    // Whole seconds: rounded up, so that it lives as long as is said.
+    const expiresAt = iat + 1 + ttlSeconds;
     const { kid, privateKey } = keys.kafka;
     const token = await new SignJWT({ scope: 'produce' })
       .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid })

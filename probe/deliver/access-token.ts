@@ -3,8 +3,11 @@ import type { HubLink } from '../hub/hub-link.ts';
 import { problemOf } from '../hub/open-hub-link.ts';
 
 const timeoutMs = 10_000;
-/** Renewed when a quarter of its life is left, so that no connection starts with one that ends at once. */
-const usedPart = 0.75;
+/**
+ * Renewed when so much of its life is over: no connection starts with one that ends at once, and one that shows a token
+ * again in its last seconds (see kafka-way) shows a new one, also where a life is as short as may be, of 10 s.
+ */
+const usedPart = 0.6;
 
 /** A token for Kafka's brokers, asked for once and used by every connection until most of its life is over. */
 export function createAccessTokens(link: HubLink, signal: AbortSignal): () => Promise<string> {

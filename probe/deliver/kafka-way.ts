@@ -38,9 +38,8 @@ interface Queued {
 /** Brokers take 1 MiB a request unless told otherwise. */
 const maxRequestBytes = 900_000;
 /**
- * So long before a session's end its connection shows a token again: less than the last quarter of the shortest life
- * of a token, in which there is a new one. Shown the old one again it would have to ask at every request, and brokers
- * refuse that within a second.
+ * So long before a session's end its connection shows a token again; access-token has a new one by then. With the old
+ * one it would have to be shown again at every request, and brokers refuse that within a second.
  */
 const reauthenticateMs = 2000;
 /** A clean stop of the whole probe ends inside 10 s, and most of that is for what runs and for delivery. */

@@ -141,7 +141,7 @@ describe.skipIf(!jars)('a network on a Kafka that believes nobody', () => {
       there = await storedKeys();
       acknowledged = await witness.read();
       return [...acknowledged].every((key) => there.includes(key));
-    }, 30_000).catch(() => undefined);
+    }, 60_000).catch(() => undefined);
     expect([...acknowledged].filter((key) => !there.includes(key))).toEqual([]);
     expect(there.length).toBe(acknowledged.size);
     expect(there.length).toBeGreaterThan((endpoints * regions.length * (renewals * 0.7 * tokenTtlMs)) / 1000);

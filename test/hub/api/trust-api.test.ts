@@ -10,7 +10,13 @@ import { newKey, publicUrl, type TrustScene, trustScene } from '../trust/scene.t
 
 let hub: TrustScene;
 beforeAll(async () => {
-  const probes = { brokers: ['b:1'], auth: 'oauthbearer', tls: true, ca: null } as const;
+  const probes = {
+    brokers: ['b:1'],
+    auth: 'oauthbearer',
+    tls: true,
+    ca: null,
+    tokenTtlSeconds: 600,
+  } as const;
   hub = await trustScene({ kafka: { probes } as unknown as HubKafkaConfig });
 });
 afterAll(() => hub.end());
@@ -290,7 +296,8 @@ describe('a token for Kafka', () => {
       },
     );
     expect(payload).toMatchObject({ sub: `probe-${probeId}`, exp: expiresAt });
-    expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(600);
+    // Of whole seconds, never shorter than is said.
+    expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(601);
     expect(decodeProtectedHeader(token)).toEqual({ alg: 'ES256', typ: 'JWT', kid: hub.keys.kafka.kid });
   });
 
