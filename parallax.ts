@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   probes: ['hub', 'list, approve or revoke probes'],
   endpoints: ['hub', 'apply, compare, export or list what is checked'],
   check: ['probe', 'check a URL from here, now, without a hub'],
+  rejects: ['hub', 'show what was refused, of which probe and why'],
   results: ['hub', "show or follow an endpoint's results"],
   kafka: ['hub', "prepare a Kafka cluster, or mend the hub's place in its log"],
   status: ['hub', 'how everything is on one screen, and what to do'],

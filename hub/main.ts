@@ -5,6 +5,7 @@ import { endpointsApi } from './api/endpoints.ts';
 import { enrollmentsApi } from './api/enrollments.ts';
 import { probesApi } from './api/probes.ts';
 import { regionsApi } from './api/regions.ts';
+import { rejectsApi } from './api/rejects.ts';
 import { resultsApi } from './api/results.ts';
 import { serve } from './api/serve.ts';
 import { signInLinksApi } from './api/sign-in-links.ts';
@@ -221,6 +222,7 @@ function routesOf(context: HubContext, leases: Leases, trust: ReturnType<typeof 
       probesApi(context),
       regionsApi(context),
       resultsApi(context),
+      rejectsApi(context),
       tokensApi(context),
       signInLinksApi(context),
       auditApi(context),

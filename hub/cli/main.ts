@@ -11,6 +11,7 @@ import { kafkaCommand } from './kafka.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { probesCommand } from './probes.ts';
+import { rejectsCommand } from './rejects.ts';
 import { resultsCommand } from './results.ts';
 import { secretCommand } from './secret.ts';
 import { signInCommand } from './sign-in.ts';
@@ -31,6 +32,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   audit: auditCommand,
   completion: (context) => completionCommand(context, { own: commands }),
   migrate: migrateCommand,
+  rejects: rejectsCommand,
   results: resultsCommand,
   secret: secretCommand,
   'sign-in': signInCommand,

@@ -6,12 +6,17 @@ export interface IngestMetrics {
   /** One committed transaction. */
   stored(batches: number, rows: number, seconds: number): void;
   rejected(reason: RejectReason, count: number): void;
+  /** Of these, those of one probe. */
+  rejectedOf(probeId: number, reason: RejectReason, count: number): void;
   /** Batches that were there already, and those left to be sent again because their stream has too many holes. */
   skipped(why: 'repeated' | 'too_many_holes', count: number): void;
   retried(): void;
   /** Streams with a hole that does not close, as of now. */
   holes(count: number): void;
 }
+
+/** A name each is a time series a reason for ever. */
+const maxNamed = 50;
 
 export function createIngestMetrics(registry: Registry = new Registry()): IngestMetrics {
   const registers = [registry];
@@ -29,6 +34,13 @@ export function createIngestMetrics(registry: Registry = new Registry()): Ingest
     labelNames: ['reason'],
     registers,
   });
+  const rejectsOf = new Counter({
+    name: 'parallax_ingest_probe_rejects_total',
+    help: 'Batches and results refused, of the first 50 probes of which any were since the hub started; then `other`',
+    labelNames: ['probe', 'reason'],
+    registers,
+  });
+  const named = new Set<number>();
   const skipped = new Counter({
     name: 'parallax_ingest_skipped_total',
     help: 'Batches that were there already or are left to be sent again',
@@ -58,6 +70,10 @@ export function createIngestMetrics(registry: Registry = new Registry()): Ingest
       newest.setToCurrentTime();
     },
     rejected: (reason, count) => rejects.inc({ reason }, count),
+    rejectedOf(probeId, reason, count) {
+      if (named.size < maxNamed) named.add(probeId);
+      rejectsOf.inc({ probe: named.has(probeId) ? String(probeId) : 'other', reason }, count);
+    },
     skipped: (why, count) => skipped.inc({ why }, count),
     retried: () => retries.inc(),
     holes: (count) => holes.set(count),

@@ -142,6 +142,9 @@ export function createIngest(options: IngestOptions): Ingest {
     if (stored.deferred > 0) metrics.skipped('too_many_holes', stored.deferred);
     for (const [reason, rejects] of Map.groupBy(stored.rejects, (one) => one.reason)) {
       metrics.rejected(reason, rejects.length);
+      for (const [probeId, own] of Map.groupBy(rejects, (one) => one.probeId)) {
+        if (probeId !== null) metrics.rejectedOf(probeId, reason, own.length);
+      }
     }
   }
 

@@ -121,3 +121,9 @@ export const rejectWords: Readonly<Record<RejectReason, RejectWords>> = {
     advice: 'two processes may share one identity, or its clock was set back: see that only one runs',
   },
 };
+
+/** Of a reason as the database has it: a newer hub may have written one that this one does not know. */
+export function wordsOfReject(reason: string): RejectWords {
+  if (Object.hasOwn(rejectWords, reason)) return rejectWords[reason as RejectReason];
+  return { of: 'batch', means: reason, advice: 'a newer hub of this network knows what this is' };
+}

@@ -15,6 +15,9 @@ export interface ProbePresenceRow {
   readonly spoolBytes: number | null;
   readonly version: string | null;
   readonly runtime: string | null;
+  /** Batches and results refused in this hour and the last, and the reason of most of them. */
+  readonly refused: number;
+  readonly refusedFor: string | null;
 }
 
 /** The newest `limit` probes by id; those revoked longer than a week ago are left out. */
@@ -22,8 +25,15 @@ export async function listProbePresence(sql: Sql, limit: number): Promise<ProbeP
   return sql.many<ProbePresenceRow>(
     `select p.id, p.name, p.region_id as "regionId", p.status, date_part('epoch', p.created_at) as "createdAt",
        date_part('epoch', s.seen_at) as "seenAt", date_part('epoch', s.lease_expires_at) as "leaseExpiresAt",
-       s.capacity, s.noise_us as "noiseUs", s.dropped, s.spool_bytes as "spoolBytes", s.version, s.runtime
+       s.capacity, s.noise_us as "noiseUs", s.dropped, s.spool_bytes as "spoolBytes", s.version, s.runtime,
+       coalesce(j.refused, 0)::int8 as refused, j.reason as "refusedFor"
      from probes p left join probe_presence s on s.probe_id = p.id
+     left join (
+       select c.probe_id, sum(c.count) as refused, (array_agg(c.reason order by c.count desc, c.reason))[1] as reason
+       from reject_counts c
+       where c.hour >= date_trunc('hour', now()) - interval '1 hour' and c.probe_id <> 0
+       group by c.probe_id
+     ) j on j.probe_id = p.id
      where p.status <> 'revoked' or p.revoked_at > now() - interval '7 days'
      order by p.id desc limit $1::int4`,
     [limit],

@@ -1,3 +1,4 @@
+import { wordsOfReject } from '../ingest/reject-words.ts';
 import type { PageProbe } from './board.ts';
 import { bytes, clockTime, dayTime, few, whole, withUnit } from './figures.ts';
 import { isSeen } from './health.tsx';
@@ -77,6 +78,7 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
                   <th scope="col" class="num">
                     Dropped
                   </th>
+                  <th scope="col">Refused</th>
                   <th scope="col">Version</th>
                   {admin && (
                     <th scope="col">
@@ -113,11 +115,13 @@ function headline(probes: readonly PageProbe[], now: number): string {
   const active = probes.filter(({ status, trusted }) => status === 'active' && trusted);
   const pending = probes.filter(({ status }) => status === 'pending').length;
   const unseen = active.filter((probe) => !isSeen(probe, now)).length;
+  const refused = active.filter((probe) => probe.refused > 0).length;
+  const lies = refused > 0 ? ` Results of ${refused === 1 ? 'one' : whole(refused)} are refused.` : '';
   const waits = pending > 0 ? ` ${few(pending, 'probe waits', 'probes wait')} for approval.` : '';
   if (active.length === 0) return `No probe is active.${waits}`;
   if (unseen === 0)
-    return `${active.length === 1 ? 'The one active probe is' : `All ${whole(active.length)} active probes are`} seen.${waits}`;
-  return `${whole(unseen)} of ${few(active.length, 'active probe')} ${unseen === 1 ? 'is' : 'are'} not seen.${waits}`;
+    return `${active.length === 1 ? 'The one active probe is' : `All ${whole(active.length)} active probes are`} seen.${lies}${waits}`;
+  return `${whole(unseen)} of ${few(active.length, 'active probe')} ${unseen === 1 ? 'is' : 'are'} not seen.${lies}${waits}`;
 }
 
 function stateOf(probe: PageProbe, now: number): { state: ViewState; word: string } {
@@ -127,6 +131,20 @@ function stateOf(probe: PageProbe, now: number): { state: ViewState; word: strin
   if (probe.status === 'pending') return { state: 'unknown', word: 'waits for approval' };
   return isSeen(probe, now) ? { state: 'up', word: 'active' } : { state: 'unknown', word: 'not seen' };
 }
+
+/** What ingest would not take of it in this hour and the last: a probe that lies, or is broken, stands out. */
+const Refused = ({ probe: { refused, refusedFor } }: { probe: PageProbe }) => {
+  if (refused === 0 || refusedFor === null) return null;
+  const words = wordsOfReject(refusedFor);
+  const says = `${whole(refused)} refused in this hour and the last, most of them ${words.means}. What to do: ${words.advice}.`;
+  return (
+    <span class="seen down" title={says}>
+      <Mark state="down" />
+      <b>{whole(refused)}</b> <span class="why">{refusedFor.replaceAll('_', ' ')}</span>
+      <span class="vh">: {says}</span>
+    </span>
+  );
+};
 
 export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boolean; now: number }) => {
   const { probe, now } = props;
@@ -161,6 +179,9 @@ export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boole
       </td>
       <td class="num" data-label="Dropped">
         {probe.dropped === null ? '' : probe.dropped > 0 ? <b>{whole(probe.dropped)}</b> : '0'}
+      </td>
+      <td class="refused" data-label="Refused">
+        <Refused probe={probe} />
       </td>
       <td class="dim" data-label="Version">
         {[probe.version, probe.runtime].filter(Boolean).join(', ')}

@@ -21,6 +21,8 @@ describe('scopes', () => {
     ['GET', '/api/v1/regions', 'read'],
     ['GET', '/api/v1/enrollments', 'read'],
     ['GET', '/api/v1/results?endpoint=none', 'read'],
+    ['GET', '/api/v1/rejects', 'read'],
+    ['GET', '/api/v1/rejects/999999/content', 'admin'],
     ['GET', '/api/v1/tokens', 'admin'],
     ['GET', '/api/v1/audit', 'admin'],
     ['POST', '/api/v1/endpoints', 'write', {}],
