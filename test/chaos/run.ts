@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { check } from './check.ts';
+import { type Checker, createChecker } from './check.ts';
 import type { Fault, Injected } from './fault.ts';
 import { type Meter, meter } from './invariants/bounded.ts';
 import type { Violation } from './invariants/invariant.ts';
@@ -17,6 +17,8 @@ export interface ChaosOptions
   /** It ends with the round in which this has passed, or after so many rounds. */
   readonly forMs: number;
   readonly rounds: number;
+  /** How long everything may take to come to rest after the last fault has healed. */
+  readonly recoveryMs?: number;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -40,6 +42,9 @@ export interface ChaosReport {
 /** How long everything may take to come to rest after the last fault has healed. */
 const recoveryDeadlineMs = 90_000;
 
+/** What is newer is looked at result by result in every round; of what is older, the number is. */
+const unsettledMs = 120_000;
+
 /** One network, broken again and again until the time is over or an invariant is violated. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, faults, pairs, forMs, rounds: most, say, signal } = options;
@@ -57,7 +62,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   let longestRecoveryMs = 0;
   let rounds = 0;
 
-  async function play({ faults: drawn, holdMs, apartMs }: Round, at: number): Promise<void> {
+  async function play(
+    { faults: drawn, holdMs, apartMs }: Round,
+    at: number,
+    checker: Checker,
+  ): Promise<void> {
     const roundRandom = random.split(`round ${at}`);
     const active: Injected[] = [];
     let wentBack = false;
@@ -80,7 +89,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     }
     const healedMs = Date.now();
     const spoken = await spokenFor(network);
-    const recovery = await recovers(network, healedMs, spoken.accounted, recoveryDeadlineMs, signal);
+    const accounted = (key: string, stream: string, seq: number | null) =>
+      destroyed.has(key) || spoken.accounted(key, stream, seq);
+    const recovery = await recovers(
+      network,
+      checker,
+      healedMs,
+      accounted,
+      options.recoveryMs ?? recoveryDeadlineMs,
+      signal,
+    );
     signal.throwIfAborted();
     longestRecoveryMs = Math.max(longestRecoveryMs, recovery.tookMs);
     if (!recovery.recovered) {
@@ -90,7 +108,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
         evidence: recovery.missing.slice(0, 12),
       });
     }
-    const finding = await check(network, log as KafkaLog, {
+    const finding = await checker.check({
       destroyed,
       mayReject,
       databaseWentBack: wentBack,
@@ -98,6 +116,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     });
     counts = { ...finding.counts, ...gauge?.finding().counts };
     violations.push(...finding.violations, ...(gauge?.finding().violations ?? []));
+    if (violations.length === 0) await checker.settle(healedMs - unsettledMs);
     say(
       `round ${at}  healed after ${(holdMs / 1000).toFixed(1)} s, at rest ${(recovery.tookMs / 1000).toFixed(1)} s later: ${counts.stored} stored, ${counts.lost} lost, ${counts.forged} forged`,
     );
@@ -105,15 +124,17 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
   try {
     log = await readKafkaLog({ address: network.kafka.adminAddress, topic: network.topic, db: network.db });
+    const checker = createChecker(network, log);
     gauge = meter(network);
     const usable = await possible(network, faults, say);
     const plan = createPlan(usable, random.split('plan'), pairs);
     // The load is what it says, before anything is broken.
     await settled(network, options.rate, signal);
     say(`all runs: ${options.rate} checks a second, seed ${seed}`);
-    while (rounds < most && performance.now() - beganMs < forMs && violations.length === 0) {
+    const brokenMs = performance.now();
+    while (rounds < most && performance.now() - brokenMs < forMs && violations.length === 0) {
       rounds += 1;
-      await play(plan.next(), rounds);
+      await play(plan.next(), rounds, checker);
     }
     return {
       seed,
