@@ -22,6 +22,8 @@ export interface BoardOptions {
   readonly now: () => number;
   /** Least pause between two reads; a read that takes long makes it longer. Default 1000 ms. */
   readonly everyMs?: number;
+  /** The same while nobody watches, so that the first page of the day has not all of the night to read. Default 15 s. */
+  readonly idleMs?: number;
 }
 
 /** As the table has it; `trusted` tells whether the hub itself wrote what decides in that row. */
@@ -47,6 +49,8 @@ export interface Board {
   endpoint(id: number): PageEndpoint | undefined;
   regions(): readonly PageRegion[];
   latest(endpointId: number, regionId: number): LatestResult | undefined;
+  /** By region. */
+  latestOf(endpointId: number): ReadonlyMap<number, LatestResult> | undefined;
   probes(): readonly PageProbe[];
   /** Reads the probes now: for the pages of results they are read less often. */
   refreshProbes(): Promise<void>;
@@ -80,7 +84,7 @@ function byTeamAndName(a: PageEndpoint, b: PageEndpoint): number {
 }
 
 export function startBoard(options: BoardOptions): Board {
-  const { db, catalog, registry, changes, log, now, everyMs = 1000 } = options;
+  const { db, catalog, registry, changes, log, now, everyMs = 1000, idleMs = 15_000 } = options;
   const stopping = new AbortController();
   const latest = new Map<number, Map<number, LatestResult>>();
   const sparks = new Map<number, Spark>();
@@ -103,6 +107,7 @@ export function startBoard(options: BoardOptions): Board {
   let tookMs = 0;
   let reading: Promise<void> | null = null;
   let loop: Promise<void> | null = null;
+  let wake = () => {};
 
   const unsubscribe = [
     catalog.subscribe(() => (castDirty = true)),
@@ -196,23 +201,27 @@ export function startBoard(options: BoardOptions): Board {
     if (reading) return reading;
     if (readAt !== null && !castDirty && now() / 1e6 - readAt < everyMs / 1000) return Promise.resolve();
     reading = read().finally(() => (reading = null));
+    loop ??= follow();
     return reading;
   }
 
-  /** A read a second, and never more than a tenth of the time: a million pairs take longer. */
+  /** A read a second, and never more than a tenth of the time: a million pairs take longer. Rarely for nobody. */
   async function follow(): Promise<void> {
-    while (listeners.size > 0 && !stopping.signal.aborted) {
+    while (!stopping.signal.aborted) {
       try {
         await refresh();
       } catch (error) {
-        log.warn({ err: error }, 'the live page cannot read results');
+        if (listeners.size > 0) log.warn({ err: error }, 'the live page cannot read results');
         // Whoever watches is to hear that, too.
         for (const listener of listeners) listener({ version, changed: new Map(), cast: false });
       }
-      const pause = Math.max(everyMs, tookMs * 10);
-      await wait(pause, undefined, { signal: stopping.signal }).catch(() => undefined);
+      const watched = listeners.size > 0;
+      const pause = watched ? Math.max(everyMs, tookMs * 10) : Math.max(idleMs, tookMs * 50);
+      const woken = new AbortController();
+      wake = () => watched || woken.abort();
+      const ended = AbortSignal.any([stopping.signal, woken.signal]);
+      await wait(pause, undefined, { signal: ended }).catch(() => undefined);
     }
-    loop = null;
   }
 
   return {
@@ -221,6 +230,7 @@ export function startBoard(options: BoardOptions): Board {
     endpoint: (id) => byId.get(id),
     regions: () => regions,
     latest: (endpointId, regionId) => latest.get(endpointId)?.get(regionId),
+    latestOf: (endpointId) => latest.get(endpointId),
     probes: () => probes,
     refreshProbes: readProbes,
     spark: (id) => sparks.get(id),
@@ -257,6 +267,7 @@ export function startBoard(options: BoardOptions): Board {
     watch(listener) {
       listeners.add(listener);
       loop ??= follow();
+      wake();
       return () => listeners.delete(listener);
     },
     async stop() {

@@ -6,7 +6,7 @@ import type { SparkPaths } from './spark.ts';
 import { type View, type ViewState, viewStates } from './view.ts';
 
 export interface MatrixProps {
-  readonly groups: readonly Group[];
+  readonly groups: readonly Group<Row>[];
   readonly regions: readonly PageRegion[];
   readonly spark: (row: Row) => SparkPaths;
   /** Epoch seconds. */

@@ -2,7 +2,7 @@ import { listed, whole } from './figures.ts';
 import { Held } from './held.tsx';
 import { OneView } from './marks.tsx';
 import { Matrix, type MatrixProps } from './matrix.tsx';
-import type { PageRegion, Row } from './row.ts';
+import type { Glance, PageRegion, Row } from './row.ts';
 import { hrefOf, rowsPerPage, type Selected, type Selection } from './selection.ts';
 import { Sky } from './sky.tsx';
 import { Summary, Tabs } from './summary.tsx';
@@ -10,12 +10,12 @@ import type { ViewState } from './view.ts';
 
 export interface NowProps {
   /** All that the operator may see, in the order of the matrix. */
-  readonly rows: readonly Row[];
+  readonly rows: readonly Glance[];
   /** The same, each in its lasting place. */
-  readonly sky: readonly Row[];
+  readonly sky: readonly Glance[];
   readonly regions: readonly PageRegion[];
   readonly selection: Selection;
-  readonly selected: Selected;
+  readonly selected: Selected<Row>;
   readonly spark: MatrixProps['spark'];
   /** Epoch seconds. */
   readonly now: number;

@@ -14,8 +14,8 @@ import { Layout, type LayoutProps } from './layout.tsx';
 import { type LiveOptions, maxWatched, startLive } from './live.tsx';
 import { NowPage } from './now-page.tsx';
 import { ProbesPage } from './probes-page.tsx';
-import { endpointsFor, regionsFor, rowFor } from './scope.ts';
-import { countStates, inMatrixOrder, select, selectionOf } from './selection.ts';
+import { endpointsFor, glanceFor, regionsFor, rowFor, viewsFor } from './scope.ts';
+import { countStates, inMatrixOrder, select, selectionOf, showing } from './selection.ts';
 import { SignInPage } from './sign-in-page.tsx';
 import { emptySpark, sparkPaths } from './spark.ts';
 import { titleOf } from './summary.tsx';
@@ -90,11 +90,14 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
     const at = seconds();
     const fresh = asOf(board, bus.status(), at);
     const sky = endpointsFor(board, operator, regions).map((endpoint) =>
-      rowFor(board, endpoint, regions, fresh),
+      glanceFor(board, endpoint, regions, fresh),
     );
     const rows = inMatrixOrder(sky);
     const selection = selectionOf(new URL(context.req.url).searchParams);
-    const selected = select(rows, selection);
+    const found = select(rows, selection, ({ endpoint }) =>
+      viewsFor(board, endpoint, regions, fresh).flatMap(({ code }) => code ?? []),
+    );
+    const selected = showing(found, ({ endpoint }) => rowFor(board, endpoint, regions, fresh));
     const sparks = await board.sparks(
       selected.groups.flatMap((group) => group.rows.map(({ endpoint }) => endpoint)),
     );

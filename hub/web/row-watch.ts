@@ -1,5 +1,5 @@
 import type { Board, Tick } from './board.ts';
-import { rowFor } from './scope.ts';
+import { glanceFor } from './scope.ts';
 import type { ViewState } from './view.ts';
 
 /** An endpoint whose worst view is another than it was. */
@@ -28,7 +28,7 @@ export function createRowWatch(board: Board, asOf: () => number): RowWatch {
   const seen = new Map<number, readonly ViewState[]>();
   const statesOf = (id: number, fresh: number) => {
     const endpoint = board.endpoint(id);
-    return endpoint && rowFor(board, endpoint, board.regions(), fresh).views.map(({ state }) => state);
+    return endpoint && glanceFor(board, endpoint, board.regions(), fresh).states;
   };
   return {
     begin() {
@@ -36,7 +36,7 @@ export function createRowWatch(board: Board, asOf: () => number): RowWatch {
       worst.clear();
       const fresh = asOf();
       for (const endpoint of board.endpoints()) {
-        worst.set(endpoint.id, rowFor(board, endpoint, board.regions(), fresh).state);
+        worst.set(endpoint.id, glanceFor(board, endpoint, board.regions(), fresh).state);
       }
     },
     note(endpointIds) {
@@ -53,7 +53,7 @@ export function createRowWatch(board: Board, asOf: () => number): RowWatch {
       const fresh = asOf();
       return asked.flatMap((endpoint) => {
         const { id, name } = endpoint;
-        const to = rowFor(board, endpoint, board.regions(), fresh).state;
+        const to = glanceFor(board, endpoint, board.regions(), fresh).state;
         const from = worst.get(id);
         worst.set(id, to);
         return from && from !== to ? [{ id, name, from, to }] : [];

@@ -21,40 +21,57 @@ export interface PageRegion {
   readonly name: string;
 }
 
-/** One line of the matrix. */
-export interface Row {
+/** What all that look at everything want of an endpoint: of 100,000 of them no words are made but for the page's. */
+export interface Glance {
   readonly endpoint: PageEndpoint;
-  /** One a region, in the order of regions. */
-  readonly views: readonly View[];
+  /** Of its views, one a region, in the order of regions. */
+  readonly states: readonly ViewState[];
   /** The worst of its views; unknown only where nobody sees it. No verdict: nobody has judged. */
   readonly state: ViewState;
-  readonly word: string;
+  /** How many views are of `state`, how many see it, and from how many it is checked. */
+  readonly count: number;
+  readonly seen: number;
+  readonly checked: number;
   /** All that see it agree. */
   readonly agreed: boolean;
-  /** What is wrong, as a sentence a failure; empty for a quiet row. */
-  readonly why: readonly { readonly text: string; readonly code: string | null }[];
   /** The newest of its results, epoch seconds. */
   readonly at: number | null;
 }
 
-export function rowOf(endpoint: PageEndpoint, views: readonly View[], regions: readonly PageRegion[]): Row {
-  const of = (state: ViewState) => views.filter((view) => view.state === state).length;
-  const checked = views.length - of('off');
-  const seen = checked - of('unknown');
+/** One line of the matrix. */
+export interface Row extends Glance {
+  /** One a region, in the order of regions. */
+  readonly views: readonly View[];
+  readonly word: string;
+  /** What is wrong, as a sentence a failure; empty for a quiet row. */
+  readonly why: readonly { readonly text: string; readonly code: string | null }[];
+}
+
+export function glanceOf(endpoint: PageEndpoint, states: readonly ViewState[], at: number | null): Glance {
+  const of: Record<ViewState, number> = { down: 0, degraded: 0, unknown: 0, up: 0, off: 0 };
+  for (const state of states) of[state] += 1;
+  const checked = states.length - of.off;
+  const seen = checked - of.unknown;
   const state =
-    viewStates.find((each) => (each === 'unknown' ? seen === 0 && checked > 0 : of(each) > 0)) ?? 'off';
+    viewStates.find((each) => (each === 'unknown' ? seen === 0 && checked > 0 : of[each] > 0)) ?? 'off';
+  const count = of[state];
+  const agreed = count === (state === 'unknown' ? checked : seen);
+  return { endpoint, states, state, count, seen, checked, agreed, at };
+}
+
+export function rowOf(endpoint: PageEndpoint, views: readonly View[], regions: readonly PageRegion[]): Row {
   const at = views.reduce<number | null>(
     (newest, view) => (view.at === null ? newest : Math.max(newest ?? 0, view.at)),
     null,
   );
+  const states = views.map(({ state }) => state);
+  const glance = glanceOf(endpoint, states, at);
+  const { state, count, seen, checked } = glance;
   return {
-    endpoint,
+    ...glance,
     views,
-    state,
-    word: wordOf(state, of(state), checked),
-    agreed: of(state) === (state === 'unknown' ? checked : seen),
+    word: wordOf(state, count, checked),
     why: whyOf(state, views, regions, seen),
-    at,
   };
 }
 

@@ -1,16 +1,16 @@
 import { few } from './figures.ts';
 import { Lane } from './marks.tsx';
-import type { PageRegion, Row } from './row.ts';
+import type { Glance, PageRegion } from './row.ts';
 import { type ViewState, viewStates } from './view.ts';
 
 /** More marks than this in a lane cannot be told apart: then a mark is several endpoints, the worst of them. */
 const mostMarks = 120;
 
 /** All views at once: a place that fails runs across, an endpoint that fails runs down. */
-export const Sky = ({ rows, regions }: { rows: readonly Row[]; regions: readonly PageRegion[] }) => {
+export const Sky = ({ rows, regions }: { rows: readonly Glance[]; regions: readonly PageRegion[] }) => {
   const each = Math.max(1, Math.ceil(rows.length / mostMarks));
   const breaks = new Set<number>();
-  const marks: Row[][] = [];
+  const marks: Glance[][] = [];
   for (const [index, row] of rows.entries()) {
     const fresh = index % each === 0;
     if (fresh) marks.push([]);
@@ -20,9 +20,8 @@ export const Sky = ({ rows, regions }: { rows: readonly Row[]; regions: readonly
   return (
     <figure class="sky">
       {regions.map(({ name }, region) => {
-        const states = rows.map(({ views }) => views[region]?.state ?? 'off');
-        const down = states.filter((state) => state === 'down').length;
-        const up = states.filter((state) => state === 'up').length;
+        const down = countOf(rows, region, 'down');
+        const up = countOf(rows, region, 'up');
         const says = down > 0 ? `${down} down` : up > 0 ? `${up} up` : 'no view';
         return (
           <>
@@ -37,8 +36,14 @@ export const Sky = ({ rows, regions }: { rows: readonly Row[]; regions: readonly
   );
 };
 
+function countOf(rows: readonly Glance[], region: number, state: ViewState): number {
+  let count = 0;
+  for (const { states } of rows) if (states[region] === state) count += 1;
+  return count;
+}
+
 /** As fine as the eye: an `unknown` among several that are up does not hide them. */
-function worst(rows: readonly Row[], region: number): ViewState {
-  const states = new Set(rows.map(({ views }) => views[region]?.state ?? 'off'));
+function worst(rows: readonly Glance[], region: number): ViewState {
+  const states = new Set(rows.map(({ states: all }) => all[region] ?? 'off'));
   return viewStates.find((state) => states.has(state)) ?? 'off';
 }

@@ -2,16 +2,16 @@ import type { Child } from 'hono/jsx';
 import { few, whole } from './figures.ts';
 import { Pair } from './marks.tsx';
 import { stateWords, tally } from './matrix.tsx';
-import type { PageRegion, Row } from './row.ts';
+import type { Glance, PageRegion } from './row.ts';
 import { countStates, hrefOf, type Selection } from './selection.ts';
 import { type ViewState, viewStates } from './view.ts';
 
 type Counts = Readonly<Record<ViewState, number>>;
 
 /** What all rows come to, in a sentence and in numbers. */
-export const Summary = ({ rows, regions }: { rows: readonly Row[]; regions: readonly PageRegion[] }) => {
+export const Summary = ({ rows, regions }: { rows: readonly Glance[]; regions: readonly PageRegion[] }) => {
   const counts = countStates(rows);
-  const views = rows.reduce((sum, row) => sum + row.views.filter(({ state }) => state !== 'off').length, 0);
+  const views = rows.reduce((sum, { checked }) => sum + checked, 0);
   return (
     <div class="summary">
       <h1>{headline(rows, counts)}</h1>
@@ -29,7 +29,7 @@ export function titleOf({ down, degraded }: Counts): string {
   return `${worst}Parallax`;
 }
 
-function headline(rows: readonly Row[], counts: Readonly<Record<ViewState, number>>): string {
+function headline(rows: readonly Glance[], counts: Readonly<Record<ViewState, number>>): string {
   if (rows.length === 0) return 'Nothing is checked yet.';
   if (rows.every(({ at }) => at === null)) return 'Nothing has been seen yet.';
   const down = rows.filter(({ state }) => state === 'down');

@@ -4,7 +4,7 @@ import { SparkLine, Views } from './marks.tsx';
 import { Cell, tally, Verdict } from './matrix.tsx';
 import { mostShown, ProbeRow } from './probes-page.tsx';
 import type { PageEndpoint, PageRegion } from './row.ts';
-import { rowFor } from './scope.ts';
+import { glanceFor, rowFor } from './scope.ts';
 import { countStates } from './selection.ts';
 import { Sky } from './sky.tsx';
 import { emptySpark, sparkPaths } from './spark.ts';
@@ -69,7 +69,7 @@ export function overviewUpdate(
   regions: readonly PageRegion[],
   asOf: number,
 ): OverviewUpdate {
-  const rows = endpoints.map((endpoint) => rowFor(board, endpoint, regions, asOf));
+  const rows = endpoints.map((endpoint) => glanceFor(board, endpoint, regions, asOf));
   const counts = countStates(rows);
   const teams = [...Map.groupBy(rows, ({ endpoint }) => endpoint.team)].slice(0, mostTeams);
   const selection = { find: '', state: null, page: 1 };

@@ -32,6 +32,19 @@ export function freshFor(intervalMs: number): number {
   return Math.max(30, (3 * intervalMs) / 1000);
 }
 
+/** The view's state alone: of a million pairs it is all that is wanted of most. */
+export function stateOf(
+  checked: boolean,
+  latest: LatestResult | undefined,
+  intervalMs: number,
+  asOf: number,
+): ViewState {
+  if (!checked) return 'off';
+  if (!latest || asOf - latest.at > freshFor(intervalMs)) return 'unknown';
+  const outcome = outcomes[latest.outcome] ?? 'skipped';
+  return outcome === 'skipped' ? 'unknown' : outcome;
+}
+
 /** `asOf` in epoch seconds: the present, or, where the hub itself is behind, how far it has come. */
 export function viewOf(
   checked: boolean,
@@ -44,20 +57,21 @@ export function viewOf(
   const { at, suspect, code, status, message } = latest;
   const known = { code, message, suspect, at };
   const outcome = outcomes[latest.outcome] ?? 'skipped';
+  const state = stateOf(checked, latest, intervalMs, asOf);
   const words = code === null ? null : wordsOf(code, status);
   if (asOf - at > freshFor(intervalMs)) {
     return {
-      state: 'unknown',
+      state,
       text: 'no view',
       says: `nothing since: last ${outcome}`,
       ...known,
       code: null,
     };
   }
-  if (outcome === 'up') return { state: 'up', text: bareMs(latest.totalUs), says: '', ...known };
+  if (outcome === 'up') return { state, text: bareMs(latest.totalUs), says: '', ...known };
   if (outcome === 'skipped') {
     return {
-      state: 'unknown',
+      state,
       text: words?.word ?? 'skipped',
       says: words?.says ?? 'skipped',
       ...known,
@@ -68,5 +82,5 @@ export function viewOf(
     says: outcome === 'down' ? 'it fails' : 'it is slower than expected',
   };
   const { word, says } = words ?? slow;
-  return { state: outcome, text: word, says, ...known };
+  return { state, text: word, says, ...known };
 }

@@ -108,7 +108,7 @@ test('what did not change is not told again; many who watch are one read', async
   for (const stop of stops) stop();
 });
 
-test('nobody watches: nothing is read', async () => {
+test('nobody watches: read once in 15 s at most, and at once when somebody does again', async () => {
   const stop = board.watch(() => undefined);
   await until(() => reads > 1);
   stop();
@@ -116,6 +116,10 @@ test('nobody watches: nothing is read', async () => {
   await until(() => true);
   await new Promise((done) => setTimeout(done, 200));
   expect(reads).toBeLessThanOrEqual(before + 1);
+  const idle = reads;
+  const again = board.watch(() => undefined);
+  await until(() => reads > idle + 2, 5000);
+  again();
 });
 
 test('a database that is away is told of, and read again when it is back', async () => {
@@ -166,5 +170,6 @@ test('the rate is of ten seconds, and one read of very many costs no more than i
   await db.run(next);
   await wait(30);
   await board.refresh();
-  expect(board.rate()).toBe((many + 1) / 10);
+  // The one before may be ten seconds away by now, on a machine that has others to serve.
+  expect([many / 10, (many + 1) / 10]).toContain(board.rate());
 });

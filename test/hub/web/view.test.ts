@@ -4,10 +4,17 @@ import { acceptsGzip } from '../../../hub/web/assets.ts';
 import { wordsOf } from '../../../hub/web/failure-words.ts';
 import { bareMs, bytes, few, listed, shortSpan, span, withUnit } from '../../../hub/web/figures.ts';
 import { inRegionOrder } from '../../../hub/web/region-order.ts';
-import { type PageEndpoint, rowOf } from '../../../hub/web/row.ts';
+import { type Glance, type PageEndpoint, rowOf } from '../../../hub/web/row.ts';
 import { hrefOf, inMatrixOrder, rowsPerPage, select, selectionOf } from '../../../hub/web/selection.ts';
 import { addToSpark, emptySpark, sparkPaths, sparkSlots } from '../../../hub/web/spark.ts';
-import { type LatestResult, type View, type ViewState, viewOf, viewStates } from '../../../hub/web/view.ts';
+import {
+  type LatestResult,
+  stateOf,
+  type View,
+  type ViewState,
+  viewOf,
+  viewStates,
+} from '../../../hub/web/view.ts';
 import { failureCodes } from '../../../shared/failure.ts';
 
 const now = 1_800_000_000;
@@ -74,6 +81,7 @@ describe('a view', () => {
   ];
   test.each(cases)('%s', (_, checked, result, intervalMs, state, text) => {
     expect(viewOf(checked, result, intervalMs, now)).toMatchObject({ state, text });
+    expect(stateOf(checked, result, intervalMs, now)).toBe(state);
   });
 
   test('every failure has a word that fits a cell', () => {
@@ -168,6 +176,8 @@ describe('what is selected', () => {
     })
     .map(({ letters, team, name }) => rowOfStates(letters, { team, name }));
 
+  const noCodes = () => [];
+
   test('every row that matches stands on exactly one page', () => {
     fc.assert(
       fc.property(
@@ -175,7 +185,7 @@ describe('what is selected', () => {
         fc.option(fc.constantFrom(...viewStates)),
         (unordered, state) => {
           const rows = inMatrixOrder(unordered);
-          const page = (at: number) => select(rows, { find: '', state, page: at });
+          const page = (at: number) => select(rows, { find: '', state, page: at }, noCodes);
           const { pages, matching, counts } = page(1);
           const shown = Array.from({ length: pages }, (_, index) => page(index + 1)).flatMap(({ groups }) =>
             groups.flatMap((group) => group.rows),
@@ -191,7 +201,7 @@ describe('what is selected', () => {
   });
 
   test('a page past the end is the last', () => {
-    expect(select([rowOfStates('uuuu')], { find: '', state: null, page: 99 })).toMatchObject({
+    expect(select([rowOfStates('uuuu')], { find: '', state: null, page: 99 }, noCodes)).toMatchObject({
       page: 1,
       matching: 1,
     });
@@ -211,7 +221,9 @@ describe('what is selected', () => {
 
   test('words must all be held: by name, address, tag, state or code', () => {
     const rows = [rowOfStates('dddd'), rowOfStates('uuuu', { name: 'Search', tags: ['team:web', 'tier:1'] })];
-    const found = (find: string) => select(rows, { find, state: null, page: 1 }).found;
+    const codesOf = (row: Glance) =>
+      rows.find((one) => one === row)?.views.flatMap(({ code }) => code ?? []) ?? [];
+    const found = (find: string) => select(rows, { find, state: null, page: 1 }, codesOf).found;
     expect(['shop', 'SEARCH', 'tier:1 web', 'x.y', 'down', 'shop.example', 'shop up'].map(found)).toEqual([
       2, 1, 1, 1, 1, 2, 1,
     ]);
