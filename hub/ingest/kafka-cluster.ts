@@ -2,7 +2,7 @@ import kafkajs, { type Admin, type Kafka, type AclOperationTypes as OperationTyp
 import type { GrantedRight, Operation, Present, Right, Step, WantedTopic } from './cluster-plan.ts';
 import { kafkaReason } from './kafka-client.ts';
 import { listUserQuotas, setUserQuotas } from './kafka-quotas.ts';
-import { withAdmin } from './kafka-topics.ts';
+import { makeTopics, withAdmin } from './kafka-topics.ts';
 import { askController, wire } from './kafka-wire.ts';
 
 /** Node itself sees not all that kafkajs exports by name. */
@@ -113,22 +113,14 @@ export async function applyStep(kafka: Kafka, step: Step): Promise<void> {
   });
 }
 
-export async function createTopic(
+async function createTopic(
   admin: Admin,
   { topic, partitions, replication, configs }: WantedTopic,
 ): Promise<void> {
-  await admin.createTopics({
-    topics: [
-      {
-        topic,
-        numPartitions: partitions,
-        replicationFactor: replication,
-        configEntries: Object.entries(configs).map(([name, value]) => ({ name, value })),
-      },
-    ],
-    waitForLeaders: true,
-    timeout: 30_000,
-  });
+  const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
+  await makeTopics(admin, [
+    { topic, numPartitions: partitions, replicationFactor: replication, configEntries },
+  ]);
 }
 
 function aclsOf({ principal, resource, operations: wanted }: Right) {

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import kafkajs, { type Admin, type ITopicConfig, type Kafka } from 'kafkajs';
 import type { HubKafkaConfig } from '../config.ts';
 import { topicConfigs } from './cluster-plan.ts';
@@ -6,6 +7,8 @@ import { topicNames } from './topics.ts';
 
 /** Node itself sees not all that kafkajs exports by name. */
 const { ConfigResourceTypes } = kafkajs;
+
+const leadersMs = 30_000;
 
 export interface TopicReport {
   readonly topic: string;
@@ -27,11 +30,10 @@ export async function createTopics(
     const there = new Set(await admin.listTopics());
     const missing = wanted.filter((topic) => !there.has(topic));
     if (missing.length > 0) {
-      await admin.createTopics({
-        topics: missing.map((topic) => topicConfig(topic, config)),
-        waitForLeaders: true,
-        timeout: 30_000,
-      });
+      await makeTopics(
+        admin,
+        missing.map((topic) => topicConfig(topic, config)),
+      );
     }
     for (const topic of wanted) if (!missing.includes(topic)) await requireLogAppendTime(admin, topic, log);
     const { topics } = await admin.fetchTopicMetadata({ topics: wanted });
@@ -51,6 +53,34 @@ function topicConfig(topic: string, config: HubKafkaConfig): ITopicConfig {
     replicationFactor: config.replication,
     configEntries: Object.entries(topicConfigs(config)).map(([name, value]) => ({ name, value })),
   };
+}
+
+/**
+ * Resolves when every partition has its leader. kafkajs's own waiting fails where the broker that it asks has not heard
+ * of the topic yet.
+ */
+export async function makeTopics(admin: Admin, topics: readonly ITopicConfig[]): Promise<void> {
+  await admin.createTopics({ topics: [...topics], waitForLeaders: false, timeout: leadersMs });
+  const untilMs = performance.now() + leadersMs;
+  const names = topics.map(({ topic }) => topic);
+  for (;;) {
+    const open = await withoutLeader(admin, names);
+    if (open === null) return;
+    if (performance.now() > untilMs) throw new Error(`no leader for its partitions after 30 s: ${open}`);
+    await wait(100);
+  }
+}
+
+/** What keeps these topics from being used, or null. */
+async function withoutLeader(admin: Admin, names: string[]): Promise<string | null> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: names });
+    return topics.find(({ partitions }) => partitions.some(({ leader }) => leader < 0))?.name ?? null;
+  } catch (error) {
+    const { type, message } = error as { type?: string; message: string };
+    if (type === 'UNKNOWN_TOPIC_OR_PARTITION' || type === 'LEADER_NOT_AVAILABLE') return message;
+    throw error;
+  }
 }
 
 async function requireLogAppendTime(admin: Admin, topic: string, log: KafkaLog): Promise<void> {
