@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Database, Sql } from './database.ts';
+import { deleteForgottenRevs } from './delete-forgotten-revs.ts';
 import {
   deleteForgottenLatest,
   deleteForgottenReplicas,
@@ -17,6 +18,7 @@ import {
   splitPartition,
 } from './partitions.ts';
 import { moveSeal, readSeal } from './seal.ts';
+import { deleteForgottenCertificates } from './upsert-certificates.ts';
 
 /** Which instants have a partition, as this replica knows; and the care of them. */
 export interface Keeper {
@@ -132,7 +134,9 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
         (await deleteOutlived(sql, oldestUs)) +
         (await deleteForgottenStreams(sql, oldestUs)) +
         (await deleteForgottenLatest(sql, oldestUs)) +
-        (await deleteForgottenReplicas(sql)),
+        (await deleteForgottenCertificates(sql, oldestUs)) +
+        (await deleteForgottenReplicas(sql)) +
+        (await deleteForgottenRevs(sql, oldestUs)),
     );
     if (drop.length + deleted > 0)
       log.info({ partitions: drop.length, rows: deleted }, 'past retention: dropped');
