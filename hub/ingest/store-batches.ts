@@ -6,6 +6,7 @@ import { insertRejects } from '../store/insert-rejects.ts';
 import { lockProgress } from '../store/lock-progress.ts';
 import { lockStreams } from '../store/lock-streams.ts';
 import { updateStreams } from '../store/update-streams.ts';
+import { certificatesOf } from './certificates.ts';
 import { type Misplaced, partitionsOf, placeInLog } from './log-order.ts';
 import type { Reject } from './reject.ts';
 import type { RejectRoom } from './reject-room.ts';
@@ -42,12 +43,14 @@ export async function storeBatches(
   batches: readonly VerifiedBatch[],
   { room, memory }: StoreOptions = {},
 ): Promise<Stored> {
-  return db.transaction(async (sql) => {
+  const certificates = certificatesOf(db);
+  await certificates.learn(db, batches);
+  const stored = db.transaction(async (sql) => {
     const partitions = partitionsOf(batches);
     const progress = partitions.length > 0 ? await lockProgress(sql, partitions) : [];
     const { due, misplaced, steps } = placeInLog(batches, progress);
     const taken = takeInStreams(due, await lockStreams(sql, streamsOf(due)), memory?.differs);
-    const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db));
+    const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db), certificates);
     await insertGaps(
       sql,
       taken.fresh.map((batch) => batch.claim).filter((claim) => claim !== null),
@@ -68,5 +71,9 @@ export async function storeBatches(
       fresh: taken.fresh,
       misplaced,
     };
+  });
+  return stored.catch((error: unknown) => {
+    certificates.forget();
+    throw error;
   });
 }

@@ -2,6 +2,7 @@ import type { Sql, TransactionSql } from '../store/database.ts';
 import { findDuplicateResults } from '../store/find-duplicate-results.ts';
 import { copyResults, insertResults, maxRowsPerStatement, type ResultRow } from '../store/insert-results.ts';
 import { newestOfEach, upsertLatestResults } from '../store/upsert-latest-results.ts';
+import type { Certificates } from './certificates.ts';
 import type { Reject } from './reject.ts';
 import type { Repeaters } from './repeaters.ts';
 import type { VerifiedBatch } from './verify.ts';
@@ -21,9 +22,13 @@ export async function storeResults(
   sql: TransactionSql,
   batches: readonly VerifiedBatch[],
   repeaters: Repeaters,
+  certificates: Pick<Certificates, 'idOf'>,
 ): Promise<StoredResults> {
   const rows = batches.flatMap((batch) =>
-    batch.results.map((result): OwnedRow => ({ batch, result, regionId: batch.regionId })),
+    batch.results.map((result): OwnedRow => {
+      const tlsId = result.tls && certificates.idOf(result.tls);
+      return { batch, result, regionId: batch.regionId, tlsId };
+    }),
   );
   if (rows.length === 0) return { rows: 0, duplicates: [] };
   const { usual = [], repeated = [] } = Object.groupBy(rows, ({ result }) =>

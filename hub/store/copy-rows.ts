@@ -9,6 +9,8 @@ export interface CopyRows {
   int2(value: number | null): void;
   int4(value: number | null): void;
   int8(value: number | null): void;
+  /** An int8 past 2^53, such as a digest. */
+  bigint(value: bigint | null): void;
   /** From epoch microseconds. */
   timestamptz(value: number): void;
   /** Throws for a NUL character, which PostgreSQL's text cannot hold. */
@@ -91,6 +93,12 @@ export function copyRows(expectedBytes: number): CopyRows {
     int8(value) {
       if (value === null) nothing();
       else int64(value);
+    },
+    bigint(value) {
+      if (value === null) return nothing();
+      room(fixedBytes);
+      int32(8);
+      at = buffer.writeBigInt64BE(value, at);
     },
     timestamptz: (value) => int64(value - postgresEpochUs),
     text(value) {

@@ -9,6 +9,8 @@ import { tlsFactsJson } from './tls-facts-json.ts';
 export interface ResultRow {
   readonly regionId: number;
   readonly result: Result;
+  /** Where its certificate's facts are stored; without it they stand in the row. */
+  readonly tlsId?: bigint | null;
 }
 
 /** Larger statements gain nothing (measured), and each holds its parameters in memory twice. */
@@ -17,19 +19,19 @@ export const maxRowsPerStatement = 1000;
 const columns = `
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls`;
+  failure_message, first_failure, http_version, remote_ip, tls, tls_id`;
 
 const text = `
 insert into results (${columns})
 select
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls::jsonb
+  failure_message, first_failure, http_version, remote_ip, tls::jsonb, tls_id::int8
 from unnest(
   $1::int8[], $2::int2[], $3::timestamptz[], $4::int8[], $5::int4[], $6::int2[], $7::int2[], $8::bool[],
   $9::bool[], $10::int2[], $11::int2[], $12::int2[], $13::int4[], $14::int4[], $15::int4[], $16::int4[],
   $17::int4[], $18::int4[], $19::int4[], $20::int8[], $21::text[], $22::text[], $23::text[], $24::text[],
-  $25::text[], $26::text[]
+  $25::text[], $26::text[], $27::text[]
 ) as t (${columns})
 on conflict do nothing`;
 
@@ -63,12 +65,13 @@ export async function insertResults(sql: Sql, rows: readonly ResultRow[]): Promi
     textArray(pick((r) => r.firstFailure)),
     textArray(pick((r) => r.httpVersion)),
     textArray(pick((r) => r.remoteIp)),
-    textArray(pick((r) => r.tls && tlsFactsJson(r.tls))),
+    textArray(rows.map(tlsOf)),
+    textArray(rows.map(({ tlsId = null }) => (tlsId === null ? null : String(tlsId)))),
   ]);
 }
 
-/** Of a row with a certificate and no failure, as most are. */
-const usualRowBytes = 420;
+/** Of a row without a failure, as most are. */
+const usualRowBytes = 220;
 
 /**
  * The same for rows of which none is there yet: throws PostgreSQL's unique_violation where one is, or two are alike,
@@ -77,8 +80,9 @@ const usualRowBytes = 420;
  */
 export async function copyResults(sql: TransactionSql, rows: readonly ResultRow[]): Promise<number> {
   const out = copyRows(rows.length * usualRowBytes);
-  for (const { regionId, result: r } of rows) {
-    out.row(26);
+  for (const row of rows) {
+    const { regionId, result: r, tlsId = null } = row;
+    out.row(27);
     out.int8(r.endpointId);
     out.int2(regionId);
     out.timestamptz(r.scheduledAt);
@@ -104,9 +108,14 @@ export async function copyResults(sql: TransactionSql, rows: readonly ResultRow[
     out.text(r.firstFailure);
     out.text(r.httpVersion);
     out.text(r.remoteIp);
-    out.jsonb(r.tls && tlsFactsJson(r.tls));
+    out.jsonb(tlsOf(row));
+    out.bigint(tlsId);
   }
   return sql.copy(`copy results (${columns}) from stdin (format binary)`, out.end());
+}
+
+function tlsOf({ result: { tls }, tlsId = null }: ResultRow): string | null {
+  return tls && tlsId === null ? tlsFactsJson(tls) : null;
 }
 
 /** As they stand in the columns `kind` and `outcome`. */

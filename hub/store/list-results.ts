@@ -51,7 +51,11 @@ interface ResultRow {
 
 // Instants as text: neither a Date nor a double holds them to the microsecond.
 const text = `
-select r.*, (extract(epoch from r.scheduled_at) * 1000000)::int8 as scheduled_us
+select r.endpoint_id, r.region_id, (extract(epoch from r.scheduled_at) * 1000000)::int8 as scheduled_us, r.probe_id,
+  r.rev, r.kind, r.outcome, r.suspect, r.truncated, r.attempts, r.redirects, r.status, r.late_by_us, r.dns_us,
+  r.connect_us, r.tls_us, r.wait_us, r.transfer_us, r.total_us, r.bytes, r.failure_code, r.failure_message,
+  r.first_failure, r.http_version, r.remote_ip,
+  coalesce(r.tls, (select facts from certificates c where c.id = r.tls_id)) as tls
 from unnest($2::int2[]) as wanted (region_id)
 cross join lateral (
   select * from results

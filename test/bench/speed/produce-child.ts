@@ -64,7 +64,8 @@ for await (const { probeId, results, signature, value } of readPool(task.file)) 
   dueResults = 0;
   if (performance.now() - startedMs > task.seconds * 1000) break;
   // Where a batch is more than a tick's worth, the next tick is further away.
-  if (task.rate > 0) await sleep(Math.max(1, (produced / task.rate) * 1000 - (performance.now() - startedMs)));
+  if (task.rate > 0)
+    await sleep(Math.max(1, (produced / task.rate) * 1000 - (performance.now() - startedMs)));
 }
 
 /** How many may have been sent by the end of this tick. */

@@ -191,7 +191,7 @@ async function fillRounds(db: Database, size: TableSize, say: (line: string) => 
       `insert into results
        select endpoint_id, region_id, scheduled_at + $1::int8 * interval '1 microsecond', probe_id, rev, kind, outcome,
          suspect, truncated, attempts, redirects, status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us,
-         total_us, bytes, failure_code, failure_message, first_failure, http_version, remote_ip, tls
+         total_us, bytes, failure_code, failure_message, first_failure, http_version, remote_ip, tls, tls_id
        from bench_round`,
       [round * size.intervalUs],
     );

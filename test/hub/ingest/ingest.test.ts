@@ -55,7 +55,12 @@ describe('a good batch', () => {
       ),
     );
     expect(await scene.db.many('select reason, detail from rejects')).toEqual([]);
-    const rows = await scene.db.many('select * from results order by scheduled_at');
+    const rows = await scene.db.many(
+      `select endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts,
+         redirects, status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes,
+         failure_code, failure_message, first_failure, http_version, remote_ip, facts as tls
+       from results left join certificates c on c.id = tls_id order by scheduled_at`,
+    );
     expect(rows).toEqual([
       {
         endpoint_id: 1,

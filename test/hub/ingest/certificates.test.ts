@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createCertificates } from '../../../hub/ingest/certificates.ts';
+import { storeBatches } from '../../../hub/ingest/store-batches.ts';
+import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
+import { listResults } from '../../../hub/store/list-results.ts';
+import { deleteForgottenCertificates } from '../../../hub/store/upsert-certificates.ts';
+import type { Result, TlsFacts } from '../../../shared/result.ts';
+import { batchOf, makeScene, newStream, resultOf, type Scene, seal, type TestProbe } from './scene.ts';
+
+let scene: Scene;
+let probe: TestProbe;
+beforeAll(async () => {
+  scene = await makeScene();
+  probe = await scene.probe('eu-west');
+});
+afterAll(() => scene.end());
+beforeEach(async () => {
+  await scene.db.run('truncate results, certificates');
+});
+
+const facts = (n: number, over: Partial<TlsFacts> = {}): TlsFacts => ({
+  version: 'TLSv1.3',
+  cipher: 'TLS_AES_128_GCM_SHA256',
+  notAfter: 1_900_000_000,
+  issuer: 'CN="a \\ b", O=Größe \u{1f512}',
+  fingerprint: n.toString(16).padStart(64, '0'),
+  ...over,
+});
+
+const shown = (endpointId: number, tls: TlsFacts | null): Result =>
+  resultOf(probe, scene.nowUs, { endpointId, tls });
+
+function batch(results: Result[]): VerifiedBatch {
+  const claim = { stream: newStream(), seq: 1, probeId: probe.id, gaps: [] };
+  const incoming = { ...seal(probe, batchOf(probe)), position: null };
+  return { incoming, claim, regionId: probe.regionId, results, rejects: [], doubt: null };
+}
+
+async function storedOf(endpointId: number): Promise<(TlsFacts | null)[]> {
+  const query = { endpointId, regionIds: [probe.regionId], fromUs: null, toUs: null, after: null, limit: 10 };
+  return (await listResults(scene.db, query)).map(({ tls }) => tls);
+}
+
+test('facts stand once, and each result shows its own', async () => {
+  const sameFingerprint = facts(1, { cipher: 'TLS_AES_256_GCM_SHA384' });
+  const all = [facts(1), facts(1), sameFingerprint, facts(2), null];
+  await storeBatches(scene.db, [batch(all.map((tls, index) => shown(index + 1, tls)))]);
+  for (const [index, tls] of all.entries()) expect(await storedOf(index + 1)).toEqual([tls]);
+  expect(await scene.count('certificates')).toBe(3);
+  expect(await scene.db.one('select count(*)::int4 as inline from results where tls is not null')).toEqual({
+    inline: 0,
+  });
+});
+
+test('a row of before, with the facts in it, shows them still', async () => {
+  await storeBatches(scene.db, [batch([shown(1, facts(3))])]);
+  await scene.db.run('update results set tls = (select facts from certificates), tls_id = null');
+  await scene.db.run('truncate certificates');
+  expect(await storedOf(1)).toEqual([facts(3)]);
+});
+
+test('thousands that nobody has seen stand in their own rows past a bound', async () => {
+  const certificates = createCertificates();
+  const results = Array.from({ length: 2500 }, (_, n) => shown(n + 1, facts(n)));
+  await certificates.learn(scene.db, [batch(results)]);
+  expect(await scene.count('certificates')).toBe(2000);
+  const ids = results.map(({ tls }) => tls && certificates.idOf(tls));
+  expect(ids.filter((id) => id === null)).toHaveLength(500);
+  expect(new Set(ids).size).toBe(2001);
+});
+
+test('ids do not depend on who made them or in which order', async () => {
+  const [one, other] = [createCertificates(), createCertificates()];
+  await one.learn(scene.db, [batch([shown(1, facts(1)), shown(2, facts(2))])]);
+  await scene.db.run('truncate certificates');
+  await other.learn(scene.db, [batch([shown(1, facts(2)), shown(2, facts(1))])]);
+  for (const tls of [facts(1), facts(2)]) expect(one.idOf(tls)).toBe(other.idOf(tls));
+});
+
+test('replicas that learn the same at once do not wait in a circle', async () => {
+  const results = Array.from({ length: 500 }, (_, n) => shown(n + 1, facts(n)));
+  const learners = Array.from({ length: 8 }, (_, n) => (n % 2 ? results : results.toReversed()));
+  await Promise.all(learners.map((each) => createCertificates().learn(scene.db, [batch(each)])));
+  expect(await scene.count('certificates')).toBe(500);
+});
+
+test('what is seen each day stays, what was not seen for longer than results are kept goes', async () => {
+  let nowMs = Date.UTC(2026, 5, 1, 23, 59);
+  const certificates = createCertificates(() => nowMs);
+  await certificates.learn(scene.db, [batch([shown(1, facts(1)), shown(2, facts(2))])]);
+  await scene.db.run('update certificates set seen_on = seen_on - 10');
+  // The same day nothing is asked; on the next each is noted that is still there.
+  await certificates.learn(scene.db, [batch([shown(1, facts(1))])]);
+  expect(
+    await scene.db.one('select count(*)::int4 as seen from certificates where seen_on = current_date'),
+  ).toEqual({
+    seen: 0,
+  });
+  nowMs += 120_000;
+  await certificates.learn(scene.db, [batch([shown(1, facts(1))])]);
+  const oldestUs = (Date.now() - 7 * 86_400_000) * 1000;
+  expect(await deleteForgottenCertificates(scene.db, oldestUs)).toBe(1);
+  expect(await scene.db.many('select facts from certificates')).toEqual([{ facts: facts(1) }]);
+});
+
+test('over a database that was put back to a backup facts are stored again after the first trouble', async () => {
+  await storeBatches(scene.db, [batch([shown(1, facts(4))])]);
+  await scene.db.run('truncate results, certificates');
+  await scene.db.run('alter table streams rename to away');
+  await expect(storeBatches(scene.db, [batch([shown(1, facts(4))])])).rejects.toThrow(/streams/);
+  await scene.db.run('alter table away rename to streams');
+  await storeBatches(scene.db, [batch([shown(1, facts(4))])]);
+  expect(await storedOf(1)).toEqual([facts(4)]);
+});
