@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BatchHandler, Bus, IncomingBatch } from './bus.ts';
 import { busUnavailable } from './bus-unavailable.ts';
+import { createFairQueue } from './fair-queue.ts';
 
 export interface DirectBusOptions {
   readonly log: Pick<Logger, 'warn' | 'info'>;
@@ -20,7 +21,8 @@ export interface DirectBusOptions {
 export function createDirectBus(options: DirectBusOptions): Bus {
   const { log, maxBytes = 32 * 1024 * 1024, maxBatches = 2000, window = 32, drainMs = 10_000 } = options;
   const [firstRetryMs, longestRetryMs] = options.retryMs ?? [250, 5000];
-  const queue: IncomingBatch[] = [];
+  /** By key: a probe that sends a thousand batches keeps the one of another waiting for one. */
+  const queue = createFairQueue<IncomingBatch>(({ value }) => value.length);
   const aborted = new AbortController();
   let handler: BatchHandler | null = null;
   let stopped = false;
@@ -51,7 +53,7 @@ export function createDirectBus(options: DirectBusOptions): Bus {
       awayWhy = null;
       retryMs = firstRetryMs;
     } catch (error) {
-      queue.unshift(batch);
+      queue.putBack(batch.headers.kid, batch);
       pauseFor(error);
     }
     inFlight -= 1;
@@ -76,11 +78,18 @@ export function createDirectBus(options: DirectBusOptions): Bus {
     return queue.length >= maxBatches || bytes >= maxBytes ? 'more results wait to be stored than fit' : null;
   }
 
+  /** No probe takes more than a quarter of the room: what it sends too much waits with it. */
+  function shareRefusal(kid: string): string | null {
+    const { items, size } = queue.of(kid);
+    return items >= maxBatches / 4 || size >= maxBytes / 4 ? 'too many results of this probe wait' : null;
+  }
+
   return {
     async publish(batch) {
-      const why = refusal();
+      const { kid } = batch.headers;
+      const why = refusal() ?? shareRefusal(kid);
       if (why !== null) throw busUnavailable(why);
-      queue.push({ ...batch, position: null });
+      queue.push(kid, { ...batch, position: null });
       bytes += batch.value.length;
       pump();
     },

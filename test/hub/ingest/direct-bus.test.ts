@@ -9,10 +9,10 @@ describe('the direct bus', () => {
   busSuite(async () => createDirectBus({ log: quiet, retryMs: [50, 200] }));
 });
 
-const batch = (bytes: number) => ({
+const batch = (bytes: number, kid = 'k') => ({
   key: 'a'.repeat(32),
   value: new Uint8Array(bytes),
-  headers: { kid: 'k', sig: new Uint8Array(64), schema: '1' },
+  headers: { kid, sig: new Uint8Array(64), schema: '1' },
 });
 
 describe('the queue of the direct bus', () => {
@@ -27,7 +27,7 @@ describe('the queue of the direct bus', () => {
     let taken = 0;
     let refused = 0;
     for (let count = 0; count < 50; count += 1) {
-      await bus.publish(batch(size), AbortSignal.timeout(1000)).then(
+      await bus.publish(batch(size, `k${count % 8}`), AbortSignal.timeout(1000)).then(
         () => (taken += 1),
         () => (refused += 1),
       );
@@ -36,6 +36,30 @@ describe('the queue of the direct bus', () => {
     open();
     await until(() => bus.status().ready);
     await bus.publish(batch(size), AbortSignal.timeout(1000));
+    await bus.stop();
+  });
+
+  test('gives no probe more than a quarter of its room, and each its turn', async () => {
+    const bus = createDirectBus({ log: quiet, window: 1, maxBatches: 100 });
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const order: string[] = [];
+    await bus.start(async ([one]) => {
+      await gate;
+      order.push(one?.headers.kid ?? '');
+    });
+    const publish = (kid: string) =>
+      bus.publish(batch(10, kid), AbortSignal.timeout(1000)).then(
+        () => 1,
+        () => 0,
+      );
+    const taken = await Promise.all(Array.from({ length: 60 }, () => publish('liar')));
+    // One is in ingest's hands.
+    expect(taken.reduce((sum: number, one) => sum + one, 0)).toBe(26);
+    expect(await Promise.all([publish('honest'), publish('honest')])).toEqual([1, 1]);
+    open();
+    await until(() => order.length === 28);
+    expect(order.indexOf('honest')).toBeLessThan(3);
+    expect(order.lastIndexOf('honest')).toBeLessThan(6);
     await bus.stop();
   });
 
