@@ -1,189 +1,27 @@
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { httpEndpointSchema, regionNameSchema } from '../../shared/endpoint.ts';
+import { httpEndpointSchema } from '../../shared/endpoint.ts';
 import type { HubContext } from '../context.ts';
-import { createEndpointWriter, type Writer } from '../endpoints/endpoint-writer.ts';
+import { createEndpointWriter } from '../endpoints/endpoint-writer.ts';
+import type { Writer } from '../endpoints/writer.ts';
 import { Problem } from '../problem.ts';
 import type { EndpointRow } from '../store/endpoint-row.ts';
 import { findEndpoint } from '../store/find-endpoints.ts';
 import { listEndpoints } from '../store/list-endpoints.ts';
 import { endpointRowHolds } from '../trust/endpoint-rows.ts';
 import { readCursor, writeCursor } from './cursor.ts';
+import {
+  applyRoute,
+  applySchema,
+  type endpointSchema,
+  getRoute,
+  listRoute,
+  makeRoute,
+  patchRoute,
+  removeRoute,
+  replaceRoute,
+} from './endpoint-routes.ts';
 import { type ApiEnv, apiRouter, type Operator, requireRegion, requireScope } from './operator.ts';
-
-const tags = ['Endpoints'];
-const instant = z.iso.datetime().openapi({ example: '2026-03-01T12:00:00.000Z' });
-/** Bodies are read by the contract's own reader, whose words are kinder than a schema's: here they are only described. */
-const documentBody = { $ref: '#/components/schemas/EndpointDocument' };
-const body = (schema: object, type = 'application/json') => ({
-  body: { required: true, content: { [type]: { schema } } },
-});
-
-const sourceSchema = z
-  .string()
-  .regex(
-    /^[\p{L}\p{N}][\p{L}\p{N} ._:/@-]{0,99}$/u,
-    'a source begins with a letter or digit and holds letters, digits, spaces and . _ : / @ -, at most 100',
-  )
-  .openapi({ example: 'git:shop/monitors', pattern: '^[\\p{L}\\p{N}][\\p{L}\\p{N} ._:/@-]{0,99}$' });
-
-const endpointSchema = z
-  .object({
-    id: z.int(),
-    rev: z.int().openapi({ description: 'Counts its versions; the ETag.' }),
-    name: z.string().openapi({ example: 'shop' }),
-    source: z.string().openapi({ description: 'Who made it: --prune deletes only within one source.' }),
-    changedAt: instant.openapi({ description: 'When this rev was made.' }),
-    trusted: z.boolean().openapi({
-      description:
-        'False where the row was not written by the hub: no probe sees it, and its document is null.',
-    }),
-    document: z
-      .record(z.string(), z.unknown())
-      .nullable()
-      .openapi({
-        description:
-          'As EndpointDocument, with every default. Secrets show as `<sealed>`; sent back unchanged they stay as they are.',
-        example: { name: 'shop', url: 'https://shop.example/health', interval: '30s' },
-      }),
-  })
-  .openapi('Endpoint');
-
-const changeSchema = z
-  .object({
-    action: z.enum(['create', 'update', 'delete']),
-    id: z.int().nullable().openapi({ description: 'Null for one that a dry run would make.' }),
-    name: z.string(),
-    rev: z.int(),
-    renamedFrom: z.string().nullable(),
-    fields: z.array(
-      z.object({ path: z.string(), before: z.unknown().optional(), after: z.unknown().optional() }),
-    ),
-  })
-  .openapi('EndpointChange');
-
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-});
-const params = z.object({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) });
-const one = json(endpointSchema, 'The endpoint; its ETag is what If-Match takes');
-
-const list = createRoute({
-  method: 'get',
-  path: '/api/v1/endpoints',
-  tags,
-  summary: 'List endpoints in the order of names',
-  request: {
-    query: z.object({
-      tag: z
-        .union([z.string(), z.array(z.string())])
-        .optional()
-        .openapi({ description: '`team:web`, or `team` for any value; repeat it for all of several.' }),
-      name: z.string().max(100).optional().openapi({ description: 'Part of the name, in any case.' }),
-      region: regionNameSchema.optional().openapi({ description: 'Checked from this region.' }),
-      limit: z.coerce.number().int().min(1).max(1000).default(100),
-      cursor: z.string().max(1000).optional(),
-    }),
-  },
-  responses: {
-    200: json(
-      z.object({ endpoints: z.array(endpointSchema), cursor: z.string().nullable() }),
-      'One page; `cursor` leads to the next, null on the last',
-    ),
-  },
-});
-
-const get = createRoute({
-  method: 'get',
-  path: '/api/v1/endpoints/{id}',
-  tags,
-  summary: 'Show an endpoint',
-  request: { params },
-  responses: { 200: one },
-});
-
-const create = createRoute({
-  method: 'post',
-  path: '/api/v1/endpoints',
-  tags,
-  summary: 'Make an endpoint',
-  description: 'Takes the scope write.',
-  request: { query: z.object({ source: sourceSchema.default('api') }), ...body(documentBody) },
-  responses: { 201: one },
-});
-
-const replace = createRoute({
-  method: 'put',
-  path: '/api/v1/endpoints/{id}',
-  tags,
-  summary: 'Replace an endpoint',
-  description: 'If-Match names the ETag that was read, or `*`. Takes the scope write.',
-  request: { params, ...body(documentBody) },
-  responses: { 200: one },
-});
-
-const patch = createRoute({
-  method: 'patch',
-  path: '/api/v1/endpoints/{id}',
-  tags,
-  summary: 'Change some fields of an endpoint',
-  description:
-    'A JSON Merge Patch (RFC 7396) over its document: null removes. If-Match names the ETag that was read, or `*`. Takes the scope write.',
-  request: {
-    params,
-    ...body({ type: 'object', example: { interval: '10s' } }, 'application/merge-patch+json'),
-  },
-  responses: { 200: one },
-});
-
-const remove = createRoute({
-  method: 'delete',
-  path: '/api/v1/endpoints/{id}',
-  tags,
-  summary: 'Delete an endpoint',
-  description: 'Its results stay for their time. If-Match is taken where it is given. Takes the scope write.',
-  request: { params },
-  responses: { 204: { description: 'Deleted' } },
-});
-
-const applySchema = z.strictObject({
-  source: sourceSchema.default('api'),
-  prune: z.boolean().default(false),
-  dryRun: z.boolean().default(false),
-  endpoints: z.array(z.unknown()).max(200_000),
-});
-const applyBody = {
-  type: 'object',
-  required: ['endpoints'],
-  additionalProperties: false,
-  properties: {
-    source: { type: 'string', default: 'api', description: 'Who made those that are new.' },
-    prune: {
-      type: 'boolean',
-      default: false,
-      description: 'Delete what this source made and the list does not name.',
-    },
-    dryRun: { type: 'boolean', default: false, description: 'Tell what would change, change nothing.' },
-    endpoints: { type: 'array', items: documentBody },
-  },
-};
-
-const apply = createRoute({
-  method: 'post',
-  path: '/api/v1/endpoints/apply',
-  tags,
-  summary: 'Make the endpoints be as a list says',
-  description:
-    'By name, all of it in one transaction or nothing. What has the same content does not change. Takes the scope write.',
-  request: body(applyBody),
-  responses: {
-    200: json(
-      z.object({ dryRun: z.boolean(), changes: z.array(changeSchema), unchanged: z.int() }),
-      'What changed, or would',
-    ),
-  },
-});
 
 export interface EndpointsApiContext extends Pick<HubContext, 'db'> {
   readonly keys: Pick<HubContext['keys'], 'hmac'>;
@@ -206,7 +44,7 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     return { id, rev, name, source, changedAt, trusted, document: trusted ? { ...spec } : null };
   };
 
-  app.openapi(list, async (context) => {
+  app.openapi(listRoute, async (context) => {
     const operator = requireScope(context, 'read');
     const { tag = [], name, region, limit, cursor } = context.req.valid('query');
     if (region !== undefined) requireRegion(operator, region);
@@ -225,7 +63,7 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     );
   });
 
-  app.openapi(get, async (context) => {
+  app.openapi(getRoute, async (context) => {
     const operator = requireScope(context, 'read');
     const { id } = context.req.valid('param');
     const row = await findEndpoint(db, id);
@@ -235,7 +73,7 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     return context.json(present(row), 200);
   });
 
-  app.openapi(create, async (context) => {
+  app.openapi(makeRoute, async (context) => {
     const who = writerOf(context);
     const { source } = context.req.valid('query');
     const row = await writer.create(await readJson(context), source, who);
@@ -244,7 +82,7 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     return context.json(present(row), 201);
   });
 
-  app.openapi(replace, async (context) => {
+  app.openapi(replaceRoute, async (context) => {
     const who = writerOf(context);
     const { id } = context.req.valid('param');
     const rev = requireMatch(context);
@@ -253,7 +91,7 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     return context.json(present(row), 200);
   });
 
-  app.openapi(patch, async (context) => {
+  app.openapi(patchRoute, async (context) => {
     const who = writerOf(context);
     const { id } = context.req.valid('param');
     const rev = requireMatch(context);
@@ -262,14 +100,14 @@ export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
     return context.json(present(row), 200);
   });
 
-  app.openapi(remove, async (context) => {
+  app.openapi(removeRoute, async (context) => {
     const who = writerOf(context);
     const { id } = context.req.valid('param');
     await writer.remove(id, context.req.header('if-match') === undefined ? null : requireMatch(context), who);
     return context.body(null, 204);
   });
 
-  app.openapi(apply, async (context) => {
+  app.openapi(applyRoute, async (context) => {
     const who = writerOf(context);
     const read = applySchema.safeParse(await readJson(context));
     if (!read.success) {
