@@ -1,12 +1,13 @@
 import { resultKey } from '../flow/spool-witness.ts';
 import { durableIsCommitted } from './invariants/durable.ts';
 import { exactlyOnce } from './invariants/exactly-once.ts';
-import type { Evidence, Finding } from './invariants/invariant.ts';
+import { type Evidence, type Finding, type Violation, violated } from './invariants/invariant.ts';
 import { underLease } from './invariants/lease.ts';
 import { withinPolicy } from './invariants/policy.ts';
 import { signedAndPlaced } from './invariants/region.ts';
 import type { KafkaLog } from './kafka-log.ts';
 import type { ChaosNetwork } from './network.ts';
+import type { Acknowledged } from './spools.ts';
 
 /**
  * The invariants of the design by their numbers. 2, that rollups equal a recount, has nothing to look at before there
@@ -16,25 +17,110 @@ const invariants = [exactlyOnce, signedAndPlaced, withinPolicy, underLease, dura
 
 export type Allowed = Pick<Evidence, 'destroyed' | 'mayReject' | 'databaseWentBack' | 'untilMs'>;
 
-/** Gathers the evidence from outside, and holds every invariant against it. */
-export async function check(network: ChaosNetwork, log: KafkaLog, allowed: Allowed): Promise<Finding> {
-  // In this order: what is stored was signed before, what is signed was acknowledged before.
-  const stored = await storedKeys(network);
-  const signed = await log.read();
-  const acknowledged = await network.spools.read();
-  const evidence: Evidence = { network, acknowledged, stored, signed, ...allowed };
-  const findings: Finding[] = [];
-  for (const invariant of invariants) findings.push(await invariant(evidence));
+/** Looks at the network from outside, and keeps the books about what it need not look at again. */
+export interface Checker {
+  /** What has to be looked at: everything acknowledged that is not settled, and what of it is stored. */
+  look(): Promise<Look>;
+  /** Gathers the evidence and holds every invariant against it. */
+  check(allowed: Allowed): Promise<Finding>;
+  /**
+   * After a check that found nothing: what was due before this instant (epoch ms) is accounted for. From then on only
+   * its number is looked at, so that hours of results take neither memory nor time.
+   */
+  settle(beforeMs: number): Promise<void>;
+}
+
+export interface Look {
+  readonly acknowledged: ReadonlyMap<string, Acknowledged>;
+  readonly stored: ReadonlySet<string>;
+  /** Rows that were there when they were settled, and are gone. */
+  readonly vanished: number;
+}
+
+export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
+  let settledUs = 0;
+  let settledRows = 0;
+  let settledAcknowledged = 0;
+
+  const rowsBefore = async (us: number) => {
+    const { count } = await network
+      .db()
+      .one<{ count: number }>(
+        'select count(*)::int8 as count from results where scheduled_at < to_timestamp($1::float8 / 1000000)',
+        [us],
+      );
+    return count;
+  };
+
+  /** Where a spool came back with what is settled long since, those few are looked at once more. */
+  function since(acknowledged: ReadonlyMap<string, Acknowledged>): number {
+    let us = settledUs;
+    for (const { scheduledAt } of acknowledged.values()) us = Math.min(us, scheduledAt);
+    return us;
+  }
+
   return {
-    violations: findings.flatMap(({ violations }) => violations),
-    counts: Object.assign(
-      { acknowledged: acknowledged.size, stored: stored.size },
-      ...findings.map(({ counts }) => counts),
-    ),
+    async look() {
+      const acknowledged = await network.spools.read();
+      const stored = await storedKeys(network, since(acknowledged));
+      const vanished = settledUs === 0 ? 0 : Math.max(0, settledRows - (await rowsBefore(settledUs)));
+      return { acknowledged, stored, vanished };
+    },
+
+    async check(allowed) {
+      // In this order: what is told is stored, what is stored was signed before, what is signed was acknowledged before.
+      const told = new Map(network.leases.told());
+      const stored = await storedKeys(network, since(await network.spools.read()));
+      const before = settledUs === 0 ? 0 : await rowsBefore(settledUs);
+      const signed = await log.read();
+      const acknowledged = await network.spools.read();
+      const evidence: Evidence = { network, acknowledged, stored, signed, told, settledUs, ...allowed };
+      const findings: Finding[] = [];
+      for (const invariant of invariants) findings.push(await invariant(evidence));
+      let late = 0;
+      for (const { scheduledAt } of acknowledged.values()) if (scheduledAt < settledUs) late += 1;
+      let storedNow = 0;
+      for (const key of stored) if (scheduledAtOf(key) >= settledUs) storedNow += 1;
+      return {
+        violations: [
+          ...settledStays(before - settledRows, late),
+          ...findings.flatMap(({ violations }) => violations),
+        ],
+        counts: Object.assign(
+          { acknowledged: settledAcknowledged + acknowledged.size - late, stored: before + storedNow },
+          ...findings.map(({ counts }) => counts),
+        ),
+      };
+    },
+
+    async settle(beforeMs) {
+      const us = beforeMs * 1000;
+      if (us <= settledUs) return;
+      for (const { scheduledAt } of (await network.spools.read()).values()) {
+        if (scheduledAt < us && scheduledAt >= settledUs) settledAcknowledged += 1;
+      }
+      settledRows = await rowsBefore(us);
+      settledUs = us;
+      await network.spools.settle(us);
+      log.settle(us);
+      network.leases.settle(beforeMs);
+    },
   };
 }
 
-export async function storedKeys(network: ChaosNetwork): Promise<ReadonlySet<string>> {
+/** Rows that are settled stay, and none comes to them but what a spool brought late. */
+function settledStays(more: number, late: number): Violation[] {
+  if (more < 0) return [violated('1 exactly once', `${-more} rows that were stored are gone`, [])];
+  if (more > late) return [violated('3 region', `${more - late} rows came into a time that was settled`, [])];
+  return [];
+}
+
+function scheduledAtOf(key: string): number {
+  return Number(key.split('|')[2]);
+}
+
+/** Keys of the results table, of slots at or after an instant in epoch microseconds. */
+export async function storedKeys(network: ChaosNetwork, sinceUs: number): Promise<ReadonlySet<string>> {
   const rows = await network.db().many<{
     endpointId: number;
     regionId: number;
@@ -42,7 +128,9 @@ export async function storedKeys(network: ChaosNetwork): Promise<ReadonlySet<str
     scheduledAt: number;
   }>(
     `select endpoint_id as "endpointId", region_id as "regionId", probe_id as "probeId",
-            (extract(epoch from scheduled_at) * 1000000)::int8 as "scheduledAt" from results`,
+            (extract(epoch from scheduled_at) * 1000000)::int8 as "scheduledAt"
+     from results where scheduled_at >= to_timestamp($1::float8 / 1000000)`,
+    [sinceUs],
   );
   return new Set(rows.map(resultKey));
 }

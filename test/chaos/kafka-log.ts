@@ -9,12 +9,18 @@ import { resultKey } from '../flow/spool-witness.ts';
 export interface Signed {
   readonly regionId: number;
   readonly probeId: number;
+  readonly scheduledAt: number;
   readonly startedAt: number;
 }
 
 export interface KafkaLog {
-  /** Everything with a good signature that was ever on the topic, by key. Waits until the log's end, as of now. */
+  /**
+   * Everything with a good signature that was ever on the topic, by key, apart from what was settled. Waits until the
+   * log's end, as of now.
+   */
   read(): Promise<ReadonlyMap<string, Signed>>;
+  /** What was due before this instant (epoch microseconds) is accounted for, and forgotten. */
+  settle(beforeUs: number): void;
   /** Messages read, and those whose signature did not hold. */
   counts(): { readonly messages: number; readonly unsigned: number };
   stop(): Promise<void>;
@@ -76,6 +82,7 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
         signed.set(resultKey({ ...result, regionId: key.regionId }), {
           regionId: key.regionId,
           probeId: key.id,
+          scheduledAt: result.scheduledAt,
           startedAt: result.startedAt,
         });
       }
@@ -130,6 +137,9 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
         await wait(50);
       }
       return signed;
+    },
+    settle(beforeUs) {
+      for (const [key, { scheduledAt }] of signed) if (scheduledAt < beforeUs) signed.delete(key);
     },
     counts: () => ({ messages, unsigned }),
     async stop() {

@@ -18,6 +18,8 @@ export interface LeaseWitness {
   takeTooDurable(): readonly TooDurable[];
   /** The most that was ever told as durable, by stream. */
   told(): ReadonlyMap<string, number>;
+  /** Nobody asks any more for checks that were started before this instant, epoch milliseconds. */
+  settle(beforeMs: number): void;
   /** Epoch seconds until which this probe may check at that instant (epoch ms), by the leases seen; null for none. */
   leasedUntil(probeId: number, atMs: number): number | null;
   stop(): Promise<void>;
@@ -96,6 +98,13 @@ export function watchLeases(db: () => Database): LeaseWitness {
       let until: number | null = null;
       for (const term of list) if (term.atMs <= atMs) until = Math.max(until ?? 0, term.exp);
       return until;
+    },
+    settle(beforeMs) {
+      for (const [probeId, list] of terms) {
+        // The last one before it is the one that was in force.
+        const inForce = list.findLastIndex(({ atMs }) => atMs < beforeMs);
+        if (inForce > 0) terms.set(probeId, list.slice(inForce));
+      }
     },
     async stop() {
       await asking;

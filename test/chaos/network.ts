@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../../hub/process/port.ts';
+import { endsWithin } from '../../hub/process/tethered.ts';
 import { type Database, openDatabase } from '../../hub/store/database.ts';
 import { createApiToken } from '../../hub/trust/api-tokens.ts';
 import { readHubKeys } from '../../hub/trust/load-keys.ts';
@@ -62,6 +63,9 @@ export interface NetworkOptions {
   readonly say: (line: string) => void;
 }
 
+/** What closes later than this is left to end by itself: its process ends with ours. */
+const closeMs = 10_000;
+
 const topic = 'dev.parallax.results.v1';
 export const regions = ['a', 'b'] as const;
 const probesPerRegion = 2;
@@ -73,7 +77,11 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
   await mkdir(folder, { recursive: true });
   const closing: (() => Promise<unknown>)[] = [];
   const close = async () => {
-    for (const end of closing.splice(0).reverse()) await end().catch(() => undefined);
+    for (const end of closing.splice(0).reverse())
+      await endsWithin(
+        end().catch(() => undefined),
+        closeMs,
+      );
   };
   try {
     const links = new Map<string, Link>();
@@ -140,6 +148,8 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       KAFKA_PROBE_AUTH: 'none',
       KAFKA_PROBE_TLS: '0',
       LOG_LEVEL: 'info',
+      // The least there is: a probe that is cut off must stop within a round.
+      PARALLAX_LEASE_TTL: '1m',
       ...options.hubEnv,
     });
     const command = (args: readonly string[], env: NodeJS.ProcessEnv, dir = bundles): Launch => ({
@@ -258,7 +268,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
     async function lie(drawn: Random): Promise<void> {
       const honest = await database().many<{ probeId: number; kid: string; regionId: number }>(
         `select id as "probeId", thumbprint as kid, region_id as "regionId" from probes
-         where name <> 'liar' order by id`,
+         where name <> 'liar' and region_id <> (select region_id from probes where name = 'liar') order by id`,
       );
       const { id } = await database().one<{ id: number }>(
         "select min(id)::int8 as id from endpoints where deleted_at is null and name like 'ok-%'",

@@ -51,6 +51,15 @@ export async function manage({ name, logFile, random, launch }: ManagedOptions):
   let change: (launch: Launch) => Launch = (same) => same;
   const ends: string[] = [];
 
+  /** One at a time: two who would start it again at once start it once. */
+  let spawning: Promise<void> | null = null;
+  function spawnOnce(): Promise<void> {
+    spawning ??= spawnNow().finally(() => {
+      spawning = null;
+    });
+    return spawning;
+  }
+
   async function spawnNow(): Promise<void> {
     const { file, args, env, cwd } = change(launch());
     const log = await open(logFile, 'a');
@@ -70,11 +79,12 @@ export async function manage({ name, logFile, random, launch }: ManagedOptions):
 
   async function revive(): Promise<void> {
     await wait(random.int(...restartMs));
-    if (wanted && current === null) await spawnNow();
+    if (wanted && current === null) await spawnOnce();
   }
 
   async function end(signal: NodeJS.Signals, waitMs: number): Promise<void> {
     wanted = false;
+    await spawning;
     const process = current;
     if (!process) return;
     process.kill(signal);
@@ -98,7 +108,7 @@ export async function manage({ name, logFile, random, launch }: ManagedOptions):
     async start(changed) {
       if (changed) change = changed;
       wanted = true;
-      if (current === null) await spawnNow();
+      if (current === null) await spawnOnce();
     },
   };
 }

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { storedKeys } from './check.ts';
+import type { Checker } from './check.ts';
+import { liesRefused } from './invariants/region.ts';
 import type { ChaosNetwork } from './network.ts';
 
 export interface Recovery {
@@ -18,6 +19,7 @@ const freshMs = 12_000;
  */
 export async function recovers(
   network: ChaosNetwork,
+  checker: Checker,
   healedMs: number,
   accounted: (key: string, stream: string, seq: number | null) => boolean,
   deadlineMs: number,
@@ -25,7 +27,7 @@ export async function recovers(
 ): Promise<Recovery> {
   const beganMs = performance.now();
   for (;;) {
-    const missing = await missingNow(network, healedMs, accounted).catch((error: unknown) => [
+    const missing = await missingNow(network, checker, healedMs, accounted).catch((error: unknown) => [
       `PostgreSQL does not answer: ${error instanceof Error ? error.message : error}`,
     ]);
     const tookMs = performance.now() - beganMs;
@@ -37,12 +39,15 @@ export async function recovers(
 
 async function missingNow(
   network: ChaosNetwork,
+  checker: Checker,
   healedMs: number,
   accounted: (key: string, stream: string, seq: number | null) => boolean,
 ): Promise<string[]> {
-  const acknowledged = await network.spools.read();
-  const stored = await storedKeys(network);
+  const { acknowledged, stored, vanished } = await checker.look();
   const missing: string[] = [];
+  if (vanished > 0) missing.push(`${vanished} rows that were stored before`);
+  const { sent, refused } = await liesRefused(network);
+  if (refused < sent) missing.push(`${sent - refused} of ${sent} lies are not refused yet`);
   const newest = new Map<number, number>();
   for (const { key, stream, seq, scheduledAt } of acknowledged.values()) {
     const probeId = Number(key.split('|')[3]);

@@ -1,12 +1,14 @@
-import { link, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
 import { journalEntry } from '../../probe/spool/journal-record.ts';
 import { scanRecords } from '../../probe/spool/record.ts';
 import { readSealed } from '../../probe/spool/sealed-record.ts';
 import { decodeBatch } from '../../shared/batch.ts';
 import { resultKey } from '../flow/spool-witness.ts';
+import { type LookerData, linkSegments, separator } from './spool-looker.ts';
 
 /** A result that a probe acknowledged, and where it stood. */
 export interface Acknowledged {
@@ -18,8 +20,10 @@ export interface Acknowledged {
 }
 
 export interface SpoolWitness {
-  /** All that was ever in the spools, by key. Cheap where little is new. */
+  /** All that was ever in the spools, by key, apart from what was settled. Cheap where little is new. */
   read(): Promise<ReadonlyMap<string, Acknowledged>>;
+  /** What was due before this instant (epoch microseconds) is accounted for: it is forgotten, with its files. */
+  settle(beforeUs: number): Promise<void>;
   /** Written and never acknowledged, by the word of the fault that took them: not to be looked for, unless seen again. */
   forget(keys: ReadonlySet<string>): void;
   /** Bytes of the files that lie in the spools now. */
@@ -27,7 +31,16 @@ export interface SpoolWitness {
   stop(): Promise<void>;
 }
 
-const everyMs = 20;
+/** A file of a spool, under the name it has here. */
+interface Segment {
+  readonly stream: string;
+  readonly file: string;
+  readonly path: string;
+  /** Records in it that are noted. */
+  noted: number;
+  done: boolean;
+  emptied: boolean;
+}
 
 /**
  * Keeps a second name for every segment of these spools, so that what is deleted there can still be read. A fault that
@@ -37,40 +50,27 @@ export async function witnessSpools(
   spools: ReadonlyMap<string, string>,
   folder: string,
 ): Promise<SpoolWitness> {
-  const seen = new Map<string, { stream: string; file: string; path: string; done: boolean }>();
+  const seen = new Map<string, Segment>();
   const known = new Map<string, Acknowledged>();
-  let stopped = false;
+  const linked = new Set<string>();
+  await mkdir(folder, { recursive: true });
+  const data: LookerData = { spools, folder };
+  const looker = new Worker(new URL('./spool-looker.ts', import.meta.url), { workerData: data });
+  await once(looker, 'online');
+  let broken: unknown = null;
+  looker.on('error', (error) => {
+    broken = error;
+  });
 
   async function look(): Promise<void> {
-    for (const [probe, spool] of spools) {
-      for (const stream of await readdir(spool).catch(() => [])) {
-        for (const file of await readdir(join(spool, stream)).catch(() => [])) {
-          if (!/^(sealed|journal)-\d+$/.test(file)) continue;
-          // A power cut or a restored copy may put another file under the same name.
-          const inode = await stat(join(spool, stream, file)).then(
-            ({ ino }) => ino,
-            () => null,
-          );
-          const name = `${probe}-${stream}-${file}-${inode}`;
-          if (inode === null || seen.has(name)) continue;
-          const path = join(folder, name);
-          const kept = await link(join(spool, stream, file), path).then(
-            () => true,
-            () => false,
-          );
-          if (kept) seen.set(name, { stream, file, path, done: false });
-        }
-      }
+    if (broken) throw new Error(`the witness of the spools ended: ${broken}`);
+    linkSegments(data, linked);
+    for (const name of await readdir(folder)) {
+      const [, stream, file] = name.split(separator);
+      if (seen.has(name) || stream === undefined || file === undefined) continue;
+      seen.set(name, { stream, file, path: join(folder, name), noted: 0, done: false, emptied: false });
     }
   }
-
-  await mkdir(folder, { recursive: true });
-  const looking = (async () => {
-    while (!stopped) {
-      await look();
-      await wait(everyMs);
-    }
-  })();
 
   function note(key: string, stream: string, seq: number | null, scheduledAt: number): void {
     const one = known.get(key);
@@ -78,16 +78,12 @@ export async function witnessSpools(
     else if (seq !== null) one.seq = seq;
   }
 
-  async function readFileOnce(one: {
-    stream: string;
-    file: string;
-    path: string;
-    done: boolean;
-  }): Promise<void> {
+  async function readNew(one: Segment): Promise<void> {
     const { nlink } = await stat(one.path);
     const [kind, number] = one.file.split('-');
     const salt = crc32(`${one.stream}/${kind}-${Number(number)}`);
-    for (const record of scanRecords(await readFile(one.path), salt).records) {
+    const { records } = scanRecords(await readFile(one.path), salt);
+    for (const record of records.slice(one.noted)) {
       const entry = journalEntry(record);
       if (entry && 'result' in entry) {
         note(resultKey(entry.result), one.stream, null, entry.result.scheduledAt);
@@ -97,6 +93,7 @@ export async function witnessSpools(
       const { results, seq } = decodeBatch(sealed.batch.value, sealed.batch.headers.schema);
       for (const result of results) note(resultKey(result), one.stream, seq, result.scheduledAt);
     }
+    one.noted = records.length;
     // Deleted in the spool before it was read here: nothing more is written to it.
     if (nlink === 1) one.done = true;
   }
@@ -104,8 +101,17 @@ export async function witnessSpools(
   return {
     async read() {
       await look();
-      for (const one of seen.values()) if (!one.done) await readFileOnce(one);
+      for (const one of seen.values()) if (!one.done) await readNew(one);
       return known;
+    },
+    async settle(beforeUs) {
+      for (const [key, { scheduledAt }] of known) if (scheduledAt < beforeUs) known.delete(key);
+      // Emptied, and still there: its inode must not come back as another file's.
+      for (const one of seen.values()) {
+        if (!one.done || one.emptied) continue;
+        await truncate(one.path);
+        one.emptied = true;
+      }
     },
     forget(keys) {
       for (const key of keys) known.delete(key);
@@ -123,8 +129,7 @@ export async function witnessSpools(
       return sum;
     },
     async stop() {
-      stopped = true;
-      await looking;
+      await looker.terminate();
     },
   };
 }

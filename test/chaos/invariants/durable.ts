@@ -7,7 +7,7 @@ import { type Evidence, type Finding, type Violation, violated } from './invaria
  * comparison is left out once.
  */
 export async function durableIsCommitted(evidence: Evidence): Promise<Finding> {
-  const { network, acknowledged, databaseWentBack } = evidence;
+  const { network, acknowledged, told, databaseWentBack } = evidence;
   const violations: Violation[] = [];
   const early = network.leases.takeTooDurable();
   if (early.length > 0 && !databaseWentBack) {
@@ -22,7 +22,6 @@ export async function durableIsCommitted(evidence: Evidence): Promise<Finding> {
       ),
     );
   }
-  const told = network.leases.told();
   const { accounted } = await accountedFor(evidence);
   const holes: string[] = [];
   for (const { key, stream, seq } of acknowledged.values()) {

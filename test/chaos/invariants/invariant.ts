@@ -5,12 +5,16 @@ import type { Acknowledged } from '../spools.ts';
 /** What the checker has gathered from outside, once a round, for all invariants. */
 export interface Evidence {
   readonly network: ChaosNetwork;
-  /** Everything any spool ever held. */
+  /** Everything any spool ever held, apart from what is settled. */
   readonly acknowledged: ReadonlyMap<string, Acknowledged>;
-  /** Keys of the results table. */
+  /** Keys of the results table, apart from what is settled. */
   readonly stored: ReadonlySet<string>;
-  /** Everything with a good signature that was ever on the topic. */
+  /** Everything with a good signature that was ever on the topic, apart from what is settled. */
   readonly signed: ReadonlyMap<string, Signed>;
+  /** The most that leases told as durable, by stream, before anything else was looked at. */
+  readonly told: ReadonlyMap<string, number>;
+  /** Epoch microseconds before which results are settled: only their number is still looked at. */
+  readonly settledUs: number;
   /** What faults destroyed by their nature: may be lost where the system says so. */
   readonly destroyed: ReadonlySet<string>;
   /** Reasons for which an honest probe may be refused under the faults so far. */

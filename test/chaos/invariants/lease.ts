@@ -9,10 +9,10 @@ const slackMs = 5000;
  * that a fault kept from arriving: it then believes the probe to have had it.
  * Slots that two probes of a region both ran are counted: a probe that is cut off goes on under its lease, by design.
  */
-export async function underLease({ network, signed }: Evidence): Promise<Finding> {
+export async function underLease({ network, signed, settledUs }: Evidence): Promise<Finding> {
   const late: string[] = [];
-  for (const [key, { probeId, startedAt }] of signed) {
-    if (probeId === network.liar.probeId) continue;
+  for (const [key, { probeId, scheduledAt, startedAt }] of signed) {
+    if (probeId === network.liar.probeId || scheduledAt < settledUs) continue;
     const atMs = startedAt / 1000;
     const until = network.leases.leasedUntil(probeId, atMs + slackMs);
     if (until === null || until * 1000 + slackMs < atMs) {

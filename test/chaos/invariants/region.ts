@@ -1,3 +1,4 @@
+import type { ChaosNetwork } from '../network.ts';
 import { type Evidence, type Finding, type Violation, violated } from './invariant.ts';
 
 /**
@@ -5,15 +6,19 @@ import { type Evidence, type Finding, type Violation, violated } from './invaria
  * the results table with Kafka's log read back, each signature looked at anew. Cannot see a row whose message retention
  * dropped before it was read here; the machine's own log reader follows closely enough.
  */
-export async function signedAndPlaced({ network, stored, signed, acknowledged }: Evidence): Promise<Finding> {
+export async function signedAndPlaced(evidence: Evidence): Promise<Finding> {
+  const { network, stored, signed, acknowledged, settledUs } = evidence;
   const violations: Violation[] = [];
   const forged = [...network.liar.lies].filter((key) => stored.has(key));
   if (forged.length > 0) violations.push(violated('3 region', 'lies were stored', forged));
-  const unsigned = [...stored].filter((key) => !signed.has(key) && !acknowledged.has(key));
+  const fresh = [...stored].filter((key) => Number(key.split('|')[2]) >= settledUs);
+  const unsigned = fresh.filter((key) => !signed.has(key));
   if (unsigned.length > 0) {
-    violations.push(violated('3 region', 'rows that no known key signed and no spool held', unsigned));
+    violations.push(
+      violated('3 region', `${unsigned.length} rows that nobody signed for that region and probe`, unsigned),
+    );
   }
-  const strangers = [...stored].filter((key) => signed.has(key) && !acknowledged.has(key));
+  const strangers = fresh.filter((key) => signed.has(key) && !acknowledged.has(key));
   if (strangers.length > 0) {
     violations.push(violated('3 region', 'rows that are signed, and were in no spool', strangers));
   }
@@ -30,21 +35,26 @@ export async function signedAndPlaced({ network, stored, signed, acknowledged }:
       ),
     );
   }
-  const { told } = network.liar;
-  const sent = [...told.values()].reduce((sum, count) => sum + count, 0);
-  const { refused } = await network.db().one<{ refused: number }>(
-    `select coalesce(sum(count), 0)::int8 as refused from reject_counts
-     where probe_id = $1::int8 or reason = 'bad_signature'`,
-    [network.liar.probeId],
-  );
+  const { sent, refused } = await liesRefused(network);
   if (refused < sent) {
     violations.push(
       violated(
         '1 exactly once',
         `${sent} lies were sent, and only ${refused} are counted as refused`,
-        [...told].map(([kind, count]) => `${kind}: ${count}`),
+        [...network.liar.told].map(([kind, count]) => `${kind}: ${count}`),
       ),
     );
   }
   return { violations, counts: { forged: forged.length + unsigned.length + strangers.length, lies: sent } };
+}
+
+/** Lies that Kafka took, and what the hub counts as refused of the liar, or under a name it stole. */
+export async function liesRefused(network: ChaosNetwork): Promise<{ sent: number; refused: number }> {
+  const sent = [...network.liar.told.values()].reduce((sum, count) => sum + count, 0);
+  const { refused } = await network.db().one<{ refused: number }>(
+    `select coalesce(sum(count), 0)::int8 as refused from reject_counts
+     where probe_id = $1::int8 or reason = 'bad_signature'`,
+    [network.liar.probeId],
+  );
+  return { sent, refused };
 }
