@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { tlsTrouble } from '../../shared/tls-trouble.ts';
 import type { Database } from './database.ts';
 import { isDatabaseAway } from './database-away.ts';
 
@@ -32,7 +34,7 @@ export async function reachDatabase(db: Database, options: ReachOptions): Promis
       if (major >= leastVersion) return;
       throw new Error(`PostgreSQL ${major} at ${where} is too old: Parallax needs ${leastVersion} or newer`);
     } catch (error) {
-      if (!isDatabaseAway(error)) throw refusal(error, where);
+      if (isOfFile(error) || !isDatabaseAway(error)) throw refusal(error, url);
       const nowMs = performance.now();
       if (nowMs >= untilMs) {
         throw new Error(
@@ -49,13 +51,28 @@ export async function reachDatabase(db: Database, options: ReachOptions): Promis
   }
 }
 
-function refusal(error: unknown, where: string): Error {
+/** A file that the address names, such as a certificate: node-postgres reads them for each connection. */
+function isOfFile(error: unknown): boolean {
+  const { syscall } = error as NodeJS.ErrnoException;
+  return syscall === 'open' || syscall === 'read';
+}
+
+function refusal(error: unknown, url: string): Error {
+  const where = whereOf(url);
   const { code, message } = error as { code?: string; message: string };
+  if (isOfFile(error)) {
+    return new Error(`DATABASE_URL names a file that cannot be read: ${message}`, { cause: error });
+  }
+  const tls = tlsTrouble(error, tlsTerms(url));
+  if (tls !== null) return new Error(tls, { cause: error });
   // Classes 28 (who we are) and 3D (which database) of PostgreSQL's error codes.
   if (code?.startsWith('28')) {
-    return new Error(`PostgreSQL at ${where} does not let us in (${message}): correct DATABASE_URL`, {
-      cause: error,
-    });
+    const todo = /client certificate/.test(message)
+      ? 'name one with sslcert=FILE&sslkey=FILE in DATABASE_URL'
+      : /no encryption/.test(message)
+        ? 'perhaps it asks for TLS: add sslmode=verify-full&sslrootcert=FILE to DATABASE_URL'
+        : 'correct DATABASE_URL';
+    return new Error(`PostgreSQL at ${where} does not let us in (${message}): ${todo}`, { cause: error });
   }
   if (code === '3D000') {
     return new Error(`PostgreSQL at ${where}: ${message}: create it, or correct DATABASE_URL`, {
@@ -64,6 +81,16 @@ function refusal(error: unknown, where: string): Error {
   }
   if (code === undefined && error instanceof Error && error.message.includes('is too old')) return error;
   return new Error(`PostgreSQL at ${where}: ${message}: correct DATABASE_URL`, { cause: error });
+}
+
+function tlsTerms(url: string) {
+  const file = new URL(url).searchParams.get('sslcert');
+  return {
+    peer: `PostgreSQL at ${whereOf(url)}`,
+    ca: 'sslrootcert=FILE in DATABASE_URL',
+    cert: 'sslcert=FILE&sslkey=FILE in DATABASE_URL',
+    own: file === null ? null : readFileSync(file, 'utf8'),
+  };
 }
 
 /** Host and port; never the password. */
