@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { root } from '../harness/imports.ts';
-import { crashPointPatches } from './build/crash-points.ts';
-import { buildPatched } from './build/patch.ts';
+import { buildWithCrashPoints } from './build/crash-build.ts';
 import { allFaults, faultNamed } from './faults/all.ts';
 import type { Violation } from './invariants/invariant.ts';
 import { appendToLedger, entryOf, totals } from './ledger.ts';
+import { runMutations, tellMutations } from './mutations.ts';
 import { type ChaosReport, runChaos } from './run.ts';
 import seedsOfCi from './seeds.json' with { type: 'json' };
 
@@ -27,6 +27,8 @@ doubled or forged.
   --no-pairs       one fault at a time
   --ci             the fixed seeds of seeds.json, a few rounds each
   --list           the faults there are
+  --mutations      proves that the checker can fail: builds with planted bugs, each of which it must see; with --bugs A,B
+                   only these
   --no-ledger      do not append to docs/chaos-ledger.jsonl
   --keep           keep the folder of data and logs; it is kept anyway where something was found
   --json           the report as JSON, on one line
@@ -43,6 +45,8 @@ interface Options {
   readonly pairs: boolean;
   readonly ledger: boolean;
   readonly ci: boolean;
+  readonly mutations: boolean;
+  readonly bugs: readonly string[];
   readonly keep: boolean;
   readonly json: boolean;
 }
@@ -61,6 +65,8 @@ function readOptions(argv: readonly string[]): Options | string | null {
         pairs: { type: 'boolean', default: true },
         ledger: { type: 'boolean', default: true },
         ci: { type: 'boolean', default: false },
+        mutations: { type: 'boolean', default: false },
+        bugs: { type: 'string' },
         list: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -88,6 +94,8 @@ function readOptions(argv: readonly string[]): Options | string | null {
       pairs: values.pairs,
       ledger: values.ledger && !values.ci,
       ci: values.ci,
+      mutations: values.mutations,
+      bugs: (values.bugs ?? '').split(',').filter(Boolean),
       keep: values.keep,
       json: values.json,
     };
@@ -147,6 +155,15 @@ async function forget(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
+async function mutations({ seed, rate, bugs, json }: Options, signal: AbortSignal): Promise<number> {
+  const say = (line: string) => console.error(line);
+  const found = await runMutations({ seed, rate, only: bugs, say, signal });
+  const { text, good } = tellMutations(found);
+  if (json) for (const one of found) console.log(JSON.stringify(one));
+  else console.log(text);
+  return good ? 0 : 1;
+}
+
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (options === null || typeof options === 'string') {
@@ -160,7 +177,8 @@ async function main(): Promise<number> {
   try {
     await promisify(execFile)(process.execPath, [join(root, 'deploy/build.mjs'), '--quiet']);
     // The product as it is, with places where a hub may be made to end.
-    await buildPatched(bundles, crashPointPatches);
+    await buildWithCrashPoints(bundles);
+    if (options.mutations) return await mutations(options, stopping.signal);
     const runs = options.ci ? seedsOfCi.map((fixed) => ({ ...options, ...fixed })) : [options];
     let failed = 0;
     for (const run of runs) {

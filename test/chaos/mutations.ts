@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Terminal, table } from '../../shared/command-line.ts';
+import { table } from '../../shared/command-line.ts';
 import { buildWithCrashPoints } from './build/crash-build.ts';
 import { type PlantedBug, plantedBugs } from './build/planted-bugs.ts';
 import { faultNamed } from './faults/all.ts';
@@ -106,11 +106,14 @@ async function play(
   }
 }
 
+/** The table goes into notes as it is. */
+const plain = { out: () => undefined, err: () => undefined, columns: null, colour: false };
+
 /** For people, and true where every bug was seen and the true build showed nothing. */
-export function tellMutations(
-  terminal: Terminal,
-  mutations: readonly Mutation[],
-): { readonly text: string; readonly good: boolean } {
+export function tellMutations(mutations: readonly Mutation[]): {
+  readonly text: string;
+  readonly good: boolean;
+} {
   const rows = mutations.map(({ bug, caughtBy, afterS, trueBuild }) => [
     bug,
     caughtBy.length > 0 ? caughtBy.join(', ') : 'NOT SEEN',

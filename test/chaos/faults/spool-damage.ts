@@ -27,6 +27,8 @@ function damageFault(name: string, kind: 'truncated' | 'flipped'): Fault {
     name,
     area: 'probe',
     conflicts: ['probe.*'],
+    // Its journal may still hold what the spoilt batch held: it goes out again, and is recognised slot by slot.
+    mayReject: ['duplicate_slot'],
     async inject(network, random) {
       const probe = random.pick(network.probes);
       const spool = join(probe.dataDir, 'spool');
@@ -61,6 +63,8 @@ const restoredFault: Fault = {
   name: 'probe.spool-restored',
   area: 'probe',
   conflicts: ['probe.*'],
+  // What was in its journal then was sent since, and goes out again in a new stream.
+  mayReject: ['duplicate_slot'],
   async inject(network, random, signal) {
     const probe = random.pick(network.probes);
     const copy = join(network.folder, `${probe.name}-copy`);
