@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { HubConfig } from './config.ts';
+import { isCertificateTrouble, kafkaReason } from './ingest/kafka-client.ts';
 import { createTopics } from './ingest/kafka-topics.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { migrateUp, requireCurrentSchema, withSchema } from './store/migrate.ts';
@@ -35,10 +36,15 @@ export async function startStore(
     }
     if (kafka && migrate) {
       const topics = await createTopics(kafka, env, log).catch((error: Error) => {
-        throw new Error(
-          `Kafka at ${kafka.brokers.join(', ')}: ${error.message}: start it, correct KAFKA_BROKERS, or unset it to do without`,
-          { cause: error },
-        );
+        const trouble = `Kafka at ${kafka.brokers.join(', ')}: ${kafkaReason(error)}`;
+        // A renewed certificate is taken up, and all but results goes on meanwhile: no reason to start again and again.
+        if (isCertificateTrouble(error)) {
+          say(`${trouble}; the hub starts without it and tries on`);
+          return [];
+        }
+        throw new Error(`${trouble}: start it, correct KAFKA_BROKERS, or unset it to do without`, {
+          cause: error,
+        });
       });
       const made = topics.filter(({ state }) => state === 'made').map(({ topic }) => topic);
       if (made.length > 0) log.info({ topics: made }, 'topics made');

@@ -37,3 +37,12 @@ export function kafkaReason(error: unknown): string {
   };
   return errors?.[0]?.message ?? cause?.message ?? message ?? String(error);
 }
+
+/** A failed handshake: our certificate or the brokers' is to be renewed, which is taken up without a start. */
+export function isCertificateTrouble(error: unknown): boolean {
+  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
+  return [code, cause?.code].some(
+    (one) =>
+      typeof one === 'string' && /^(ERR_SSL_|ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(one),
+  );
+}
