@@ -15,6 +15,8 @@ export interface Attempt {
   beganMs: number;
   readonly timeoutMs: number;
   readonly timings: Stopwatch;
+  /** Stops the deadline for what is not the target's time; returns how it goes on. */
+  pause(): () => void;
 }
 
 /** Milliseconds spent in each phase so far, over all hops; null where the phase was not reached. */
@@ -66,13 +68,26 @@ export async function attempted(
     beganMs: performance.now(),
     timeoutMs,
     timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+    pause,
   };
+  let leftMs = timeoutMs;
+  let armedMs = attempt.beganMs;
+  let timer: NodeJS.Timeout | undefined;
   const end = (why: Interruption) => {
     attempt.ended ??= why;
     attempt.interrupt?.(why);
   };
   const stopped = () => end('stopped');
-  const timer = setTimeout(end, timeoutMs, 'deadline');
+  const arm = () => {
+    armedMs = performance.now();
+    timer = setTimeout(end, leftMs, 'deadline');
+  };
+  function pause(): () => void {
+    clearTimeout(timer);
+    leftMs = Math.max(0, leftMs - (performance.now() - armedMs));
+    return arm;
+  }
+  arm();
   stop.add(stopped);
   try {
     if (stop.aborted) end('stopped');
@@ -80,6 +95,42 @@ export async function attempted(
   } finally {
     clearTimeout(timer);
     stop.delete(stopped);
+  }
+}
+
+/**
+ * Runs `body` as an attempt within another, with a deadline of its own and none of the other's time; when the other is
+ * stopped it is, too. What it measures is not the other's.
+ */
+export async function aside<T>(
+  attempt: Attempt,
+  timeoutMs: number,
+  body: (own: Attempt) => Promise<T>,
+): Promise<T> {
+  const beganMs = performance.now();
+  const own: Attempt = {
+    interrupt: null,
+    ended: attempt.ended,
+    beganMs,
+    timeoutMs,
+    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+    pause: () => () => undefined,
+  };
+  const end = (why: Interruption) => {
+    own.ended ??= why;
+    own.interrupt?.(why);
+  };
+  const goOn = attempt.pause();
+  const before = attempt.interrupt;
+  attempt.interrupt = end;
+  const timer = setTimeout(end, timeoutMs, 'deadline');
+  try {
+    return await body(own);
+  } finally {
+    clearTimeout(timer);
+    attempt.interrupt = before;
+    attempt.beganMs += performance.now() - beganMs;
+    goOn();
   }
 }
 

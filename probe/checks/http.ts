@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { type Failure, failure, outcomeOf } from '../../shared/failure.ts';
 import type { Observation, TlsFacts } from '../../shared/result.ts';
-import { type Attempt, attempted, type StopSignal, toUs } from './attempt.ts';
+import { type Attempt, aside, attempted, type StopSignal, toUs } from './attempt.ts';
 import { bodyText, decodeBody } from './body-decode.ts';
 import { judgeBody } from './body-judge.ts';
 import type { BodyRoom, BodyShare } from './body-room.ts';
@@ -113,44 +113,44 @@ function leadsOn(plan: HttpPlan, status: number, headers: readonly Buffer[]): st
 const robotsBytes = 262_144;
 const robotsRedirects = 5;
 
-/** Fetched like any target, within the attempt's deadline, but outside of what is measured. */
-async function askRobots(hop: Hop, plan: HttpPlan, attempt: Attempt, deps: RunDeps): Promise<Failure | null> {
-  const began = performance.now();
-  const unmeasured: Attempt = {
-    ...attempt,
-    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
-    get ended() {
-      return attempt.ended;
-    },
-    set ended(why) {
-      attempt.ended = why;
-    },
-    get interrupt() {
-      return attempt.interrupt;
-    },
-    set interrupt(give) {
-      attempt.interrupt = give;
-    },
+const mostRobotsMs = 2000;
+
+/**
+ * Fetched like any target, within half of the check's own deadline and never two seconds, while the check's clock
+ * stands: a site that answers for its robots.txt slowly or not at all is checked all the same, with all of its time.
+ */
+function askRobots(hop: Hop, plan: HttpPlan, attempt: Attempt, deps: RunDeps): Promise<Failure | null> {
+  const deadlineMs = Math.min(mostRobotsMs, attempt.timeoutMs / 2);
+  return deps.robots.refuse(hop.url, placeOf(hop, plan), (url) =>
+    aside(attempt, deadlineMs, (own) => fetchRobots(url, hop, plan, own, deps)),
+  );
+}
+
+function placeOf(hop: Hop, plan: HttpPlan): string {
+  return hop.trusted ? (plan.resolveTo ?? '') : '';
+}
+
+async function fetchRobots(
+  url: URL,
+  hop: Hop,
+  plan: HttpPlan,
+  attempt: Attempt,
+  deps: RunDeps,
+): Promise<string | null> {
+  const robotsPlan: HttpPlan = {
+    ...plan,
+    first: makeHop(url, 'GET', harmlessFields(hop.headers), null, hop.trusted),
+    robots: false,
+    maxRedirects: robotsRedirects,
+    maxBodyBytes: robotsBytes,
+    keepsBody: true,
   };
-  const place = hop.trusted ? (plan.resolveTo ?? '') : '';
-  const refused = await deps.robots.refuse(hop.url, place, async (url) => {
-    const robotsPlan: HttpPlan = {
-      ...plan,
-      first: makeHop(url, 'GET', harmlessFields(hop.headers), null, hop.trusted),
-      robots: false,
-      maxRedirects: robotsRedirects,
-      maxBodyBytes: robotsBytes,
-      keepsBody: true,
-    };
-    const answered = await follow(robotsPlan, newFindings(), unmeasured, deps);
-    if ('code' in answered || answered.answer.status !== 200) return null;
-    const { answer } = answered;
-    const encoding = headerValues(answer.headers, 'content-encoding').join(',');
-    const decoded = await decodeBody(answer.body, encoding, robotsBytes);
-    return 'bytes' in decoded ? decoded.bytes.toString('utf8') : null;
-  });
-  attempt.beganMs += performance.now() - began;
-  return refused;
+  const answered = await follow(robotsPlan, newFindings(), attempt, deps);
+  if ('code' in answered || answered.answer.status !== 200) return null;
+  const { answer } = answered;
+  const encoding = headerValues(answer.headers, 'content-encoding').join(',');
+  const decoded = await decodeBody(answer.body, encoding, robotsBytes);
+  return 'bytes' in decoded ? decoded.bytes.toString('utf8') : null;
 }
 
 /** One request over a connection of its own, every phase within the policy. */

@@ -118,9 +118,14 @@ export function createSchedule({ regionId, floorUs }: ScheduleOptions): Schedule
     if (slot.index >= 0 && slot.dueUs <= nowUs && covers(windows, slot.scheduledAtUs)) return;
     const afterUs = Math.max(doneUs, nowUs - catchUpUs);
     const overdueUs = lastSlotUntil(afterUs, nowUs, windows, entry);
-    const scheduledAtUs = overdueUs ?? firstSlotAfter(afterUs, windows, entry);
+    const madeUpUs = overdueUs === null ? null : nowUs + (nowUs - overdueUs) / catchUpSpeed;
+    // One that would still run when the next is due would cost that one, too: it would be overrun.
+    const nextUs = firstSlotAfter(overdueUs === null ? afterUs : nowUs, windows, entry);
+    const fits =
+      madeUpUs !== null && (nextUs === null || nextUs - madeUpUs >= entry.assignment.timeoutMs * 1000);
+    const scheduledAtUs = fits ? overdueUs : nextUs;
     if (scheduledAtUs !== null && slot.index >= 0 && slot.scheduledAtUs === scheduledAtUs) return;
-    const dueUs = overdueUs === null ? scheduledAtUs : nowUs + (nowUs - overdueUs) / catchUpSpeed;
+    const dueUs = fits ? madeUpUs : scheduledAtUs;
     wait(slot, scheduledAtUs, dueUs);
   }
 

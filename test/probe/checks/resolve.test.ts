@@ -141,7 +141,8 @@ describe('the files of this machine', () => {
     await writeFile(resolvConf, 'search search.test\n');
     const resolver = await createNameResolver({ server: dns.address, hostsFile, resolvConf });
     const timings = { dns: null, connect: null, tls: null, wait: null, transfer: null };
-    const attempt = { interrupt: null, ended: null, beganMs: 0, timeoutMs: 1000, timings };
+    const pause = () => () => undefined;
+    const attempt = { interrupt: null, ended: null, beganMs: 0, timeoutMs: 1000, timings, pause };
     const found = (host: string, family: IpFamily = 'any') => resolver.resolve(host, family, attempt);
     expect(await found('db')).toEqual(['10.9.8.7', 'fd00::5']);
     expect(await found('DB', '6')).toEqual(['fd00::5']);

@@ -104,7 +104,37 @@ describe('robots: respect', () => {
     const url = `http://127.0.0.1:${silent.port}/`;
     const late = await checkOnce(await freshChecker(), url, { robots: 'respect', timeoutMs: 200 });
     expect(performance.now() - began).toBeLessThan(600);
-    expect(late.failure?.code).toMatch(/timeout$/);
+    expect(late.outcome).toBe('up');
+  });
+
+  test.each<[string, Answer]>([
+    ['is never answered', () => undefined],
+    [
+      'comes a byte at a time',
+      (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n');
+        const timer = setInterval(() => socket.write('#'), 20);
+        socket.on('close', () => clearInterval(timer));
+        socket.on('error', () => undefined);
+      },
+    ],
+  ])('one that %s takes nothing from the check, which has its whole deadline after', async (_, robots) => {
+    const slowPage: Answer = (socket) => void setTimeout(() => socket.end(whole('page')), 280);
+    const site = await startRawServer((socket, asked) =>
+      (asked.path === '/robots.txt' ? robots : slowPage)(socket, asked),
+    );
+    open.push(site);
+    const checker = await freshChecker();
+    const ask = () =>
+      checkOnce(checker, `http://127.0.0.1:${site.port}/`, { robots: 'respect', timeoutMs: 400 });
+    const began = performance.now();
+    const seen = await ask();
+    expect(seen.failure?.code ?? seen.outcome).toBe('up');
+    expect(performance.now() - began).toBeGreaterThan(400);
+    expect(seen.timings.total).toBeLessThan(400_000);
+    // It is not asked for again so soon.
+    await ask();
+    expect(site.asked.filter(({ path }) => path === '/robots.txt').length).toBe(1);
   });
 
   test('credentials are not sent for it', async () => {

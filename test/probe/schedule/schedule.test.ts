@@ -112,11 +112,11 @@ describe('slots in order', () => {
     const schedule = createSchedule({ regionId, floorUs: null });
     schedule.put([], start);
     const [shard] = shards([assignment(1, { changedAt: start - 5 * second })]);
-    schedule.put(shard ? [shard] : [], start + 15 * second);
-    const taken = runUntil(schedule, start + 15 * second, start + 40 * second);
+    schedule.put(shard ? [shard] : [], start + 7 * second);
+    const taken = runUntil(schedule, start + 7 * second, start + 40 * second);
     expect(Math.min(...instants(taken))).toBeGreaterThan(start);
     expect(instants(taken.filter(({ kind }) => kind === 'slot'))).toEqual(
-      grid(1, start, start + 40 * second).filter((at) => at > start + 15 * second - 10 * second),
+      grid(1, start, start + 40 * second),
     );
   });
 
@@ -237,6 +237,24 @@ describe('a shard of a dead probe', () => {
       start,
     );
     expect(atOnce.take(start + 100_000, 1000).length).toBeLessThan(lost.length / 5);
+  });
+
+  test('makes up for no slot that would still run when the next one is due', () => {
+    const interval = 10 * second;
+    const phase = phaseOf(1, regionId, interval);
+    const slot = slotAt(start, interval, phase);
+    for (const sinceSlot of [1, 4, 7, 8.5, 9.5]) {
+      const now = slot + sinceSlot * second;
+      const schedule = createSchedule({ regionId, floorUs: 0 });
+      schedule.put(shards([assignment(1, { timeoutMs: 3000 })], [{ from: start - 30 * second }]), now);
+      const taken = runUntil(schedule, now, slot + 25 * second);
+      // Made up for after a twelfth of what it is late.
+      const wouldEnd = now + (sinceSlot * second) / 12 + 3 * second;
+      const expected = [slot, slot + interval, slot + 2 * interval].filter(
+        (at) => at > slot || wouldEnd <= slot + interval,
+      );
+      expect([sinceSlot, instants(taken)]).toEqual([sinceSlot, expected]);
+    }
   });
 
   test('is not put off for ever by manifests that come quickly one after another', () => {
