@@ -3,6 +3,7 @@ import { freePort } from '../../hub/process/port.ts';
 import { treeCpuSeconds } from './process-figures.ts';
 import { type Row, row } from './report.ts';
 import { type Crowd, type CrowdSecond, startCrowd } from './scale/crowd.ts';
+import { measureEdit } from './scale/edit.ts';
 import type { HubProcess } from './scale/hub-process.ts';
 import { type Network, openNetwork } from './scale/network.ts';
 
@@ -106,49 +107,17 @@ async function atRest(
   add('at rest: failed requests', failures(told), '');
 }
 
-/** One endpoint is edited: until its shard's owner in the last of the regions has fetched it. */
 async function throughEdits(network: Network, crowd: Crowd, add: Add, say: Say): Promise<void> {
-  const { size, publicUrl, token } = network;
-  crowd.order({ telling: true });
-  await sleep(500);
-  crowd.shards();
   let [slowestMs, mostBytes] = [0, 0];
   for (let edit = 0; edit < edits; edit += 1) {
-    const id = 1 + Math.floor((size.endpoints * (edit + 0.5)) / edits);
-    const atMs = performance.timeOrigin + performance.now();
-    const answer = await fetch(`${publicUrl}/api/v1/endpoints/${id}`, {
-      method: 'PATCH',
-      headers: {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/merge-patch+json',
-        'if-match': '*',
-      },
-      body: JSON.stringify({ interval: `${61 + edit}s` }),
-    });
-    if (!answer.ok) throw new Error(`the edit was refused: ${answer.status} ${await answer.text()}`);
-    const byRegion = new Map<number, { ms: number; bytes: number }>();
-    const deadline = performance.now() + 30_000;
-    while (byRegion.size < Math.min(size.regions, size.probes) && performance.now() < deadline) {
-      await sleep(20);
-      for (const shard of crowd.shards()) {
-        const known = byRegion.get(shard.region) ?? { ms: 0, bytes: 0 };
-        byRegion.set(shard.region, {
-          ms: Math.max(known.ms, shard.atMs - atMs),
-          bytes: known.bytes + shard.bytes,
-        });
-      }
-    }
-    if (byRegion.size < Math.min(size.regions, size.probes)) {
-      say(`an edit reached ${byRegion.size} of ${size.regions} regions in 30 s`);
-      slowestMs = Number.POSITIVE_INFINITY;
-    }
-    slowestMs = Math.max(slowestMs, ...[...byRegion.values()].map(({ ms }) => ms));
-    mostBytes = Math.max(mostBytes, ...[...byRegion.values()].map(({ bytes }) => bytes));
+    const { ms, bytes, regions } = await measureEdit(network, crowd, edit);
+    if (regions < network.size.regions) say(`an edit reached ${regions} of ${network.size.regions} regions`);
+    slowestMs = Math.max(slowestMs, ms);
+    mostBytes = Math.max(mostBytes, bytes);
     await sleep(3000);
   }
   add(`slowest of ${edits} edits in force in all regions`, slowestMs, 'ms', editBudgetMs);
   add('most bytes of an edit a region', mostBytes, 'bytes', editBudgetBytes);
-  crowd.order({ telling: false });
 }
 
 async function throughRestart(

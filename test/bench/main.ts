@@ -1,6 +1,7 @@
 // npm run bench: figures beside their budget, their peer and the raw limit, all measured in one run.
 import { parseArgs } from 'node:util';
 import { benchCheck } from './check-bench.ts';
+import { benchGrowth } from './growth-bench.ts';
 import { benchLease } from './lease-bench.ts';
 import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
@@ -38,6 +39,7 @@ const benches: Readonly<Record<string, Bench>> = {
       },
       say,
     ),
+  growth: (_, say) => benchGrowth(say),
   e2e: ({ minutes, probes, rate, rows, pairs, keep }, say) =>
     benchE2e(
       {
@@ -65,7 +67,7 @@ const benches: Readonly<Record<string, Bench>> = {
 };
 
 /** Minutes each: only where they are named. */
-const byNameAlone = new Set(['lease', 'wire', 'ingest', 'e2e']);
+const byNameAlone = new Set(['lease', 'growth', 'wire', 'ingest', 'e2e']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
@@ -74,6 +76,7 @@ const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--second
   memory     a whole probe with 10,000 endpoints at 500 checks a second: memory, and CPU a check with spool and delivery
   lease      a hub with [--probes 10000] that poll for leases, [--regions 50] and [--endpoints 100000]: at rest, through
              edits and through restarts; about five minutes
+  growth     how cost grows with endpoints, regions, probes and history, three sizes each, as a table; about 20 minutes
   wire       bytes a result between probe and broker, beside JSON with gzip of the same results
   ingest     storing in a table of [--rows 20000000] of [--pairs 1000000] with checkpoints running, beside psql's copy of
              the same rows; the table is built once and kept in [--keep .bench]; about six minutes, the first time more

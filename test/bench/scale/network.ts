@@ -24,6 +24,8 @@ export interface NetworkSize {
   readonly endpoints: number;
   readonly regions: number;
   readonly probes: number;
+  /** Every pair has a newest result, so that pages have something to show. */
+  readonly seen?: boolean;
 }
 
 /** A real database with endpoints, regions and enrolled probes, and the keys of the hub they belong to. */
@@ -104,7 +106,7 @@ export async function openNetwork(size: NetworkSize, say: (line: string) => void
 async function fill(
   db: Database,
   hmac: Uint8Array,
-  { endpoints, regions, probes }: NetworkSize,
+  { endpoints, regions, probes, seen = false }: NetworkSize,
 ): Promise<void> {
   const names = Array.from({ length: regions }, (_, index) => `region-${index + 1}`);
   await db.run('insert into regions (name) select unnest($1::text[])', [names]);
@@ -144,6 +146,13 @@ async function fill(
   await db.run(
     `insert into streams (stream, probe_id, up_to) select lpad(to_hex(id), 32, '0'), id, 5 from probes`,
   );
+  if (seen) {
+    await db.run(
+      `insert into latest_results (endpoint_id, region_id, scheduled_at, probe_id, rev, outcome, suspect, status, total_us)
+       select e.id, r.id, now() - random() * interval '50 s', 1, 1, (e.id % 100 = 0)::int * 2, false, 200, 40000
+       from endpoints e cross join regions r`,
+    );
+  }
   await db.run('analyze');
 }
 
