@@ -68,7 +68,8 @@ beforeEach(async () => {
     liar: { probeId: liar.id, lies: world.lies, told: world.lieKinds },
     targets: { trespasses: () => world.trespasses },
   };
-  const log: Pick<KafkaLog, 'read' | 'settle'> = {
+  const log: Pick<KafkaLog, 'read' | 'settle' | 'counts'> = {
+    counts: () => ({ messages: 0, unsigned: 0, missed: 0 }),
     read: async () => world.signed,
     settle: (us) => {
       for (const [key, { scheduledAt }] of world.signed) if (scheduledAt < us) world.signed.delete(key);

@@ -35,6 +35,8 @@ export interface Look {
   readonly stored: ReadonlySet<string>;
   /** Rows that were there when they were settled, and are gone. */
   readonly vanished: number;
+  /** The hub has it in a gap record, or as refused. */
+  spokenFor(result: Acknowledged): boolean;
 }
 
 export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
@@ -64,7 +66,7 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
       const acknowledged = await network.spools.read();
       const stored = await storedKeys(network, since(acknowledged));
       const vanished = settledUs === 0 ? 0 : Math.max(0, settledRows - (await rowsBefore(settledUs)));
-      return { acknowledged, stored, vanished };
+      return { acknowledged, stored, vanished, spokenFor: await readSpoken(network) };
     },
 
     async check(allowed) {
@@ -74,7 +76,17 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
       const before = settledUs === 0 ? 0 : await rowsBefore(settledUs);
       const signed = await log.read();
       const acknowledged = await network.spools.read();
-      const evidence: Evidence = { network, acknowledged, stored, signed, told, settledUs, ...allowed };
+      const { missed } = log.counts();
+      const evidence: Evidence = {
+        network,
+        acknowledged,
+        stored,
+        signed,
+        missed,
+        told,
+        settledUs,
+        ...allowed,
+      };
       const findings: Finding[] = [];
       for (const invariant of invariants) findings.push(await invariant(evidence));
       let late = 0;
@@ -106,6 +118,19 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
       network.leases.settle(beforeMs);
     },
   };
+}
+
+/** What the hub has said of results that are not stored: a gap, or a refusal. */
+async function readSpoken(network: ChaosNetwork): Promise<(result: Acknowledged) => boolean> {
+  const rows = await network.db().many<{ stream: string; from_seq: number; to_seq: number }>(
+    `select stream, from_seq, to_seq from gaps
+     union all select stream, seq, seq from rejects where stream is not null and seq is not null`,
+  );
+  const spans = Map.groupBy(rows, ({ stream }) => stream);
+  return ({ stream, seq }) =>
+    (spans.get(stream) ?? []).some(
+      ({ from_seq, to_seq }) => seq === null || (seq >= from_seq && seq <= to_seq),
+    );
 }
 
 /** Rows that are settled stay, and none comes to them but what a spool brought late. */

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Kafka, type KafkaMessage, logLevel } from 'kafkajs';
+import { endsWithin } from '../../hub/process/tethered.ts';
 import type { Database } from '../../hub/store/database.ts';
 import { openBatch } from '../../shared/batch.ts';
 import { resultKey } from '../flow/spool-witness.ts';
@@ -21,8 +22,8 @@ export interface KafkaLog {
   read(): Promise<ReadonlyMap<string, Signed>>;
   /** What was due before this instant (epoch microseconds) is accounted for, and forgotten. */
   settle(beforeUs: number): void;
-  /** Messages read, and those whose signature did not hold. */
-  counts(): { readonly messages: number; readonly unsigned: number };
+  /** Messages read, those whose signature did not hold, and those that retention took before they were read. */
+  counts(): { readonly messages: number; readonly unsigned: number; readonly missed: number };
   stop(): Promise<void>;
 }
 
@@ -45,6 +46,7 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
   const keys = new Map<string, KnownKey>();
   let messages = 0;
   let unsigned = 0;
+  let missed = 0;
   const kafka = new Kafka({
     brokers: [address],
     clientId: 'chaos-log',
@@ -101,7 +103,9 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
       for (const message of batch.messages) {
         if (!isRunning()) return;
         const offset = Number(message.offset);
-        if (offset >= (next.get(batch.partition) ?? 0)) {
+        const expected = next.get(batch.partition) ?? 0;
+        if (offset >= expected) {
+          missed += offset - expected;
           await take(message);
           next.set(batch.partition, offset + 1);
         }
@@ -141,9 +145,13 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
     settle(beforeUs) {
       for (const [key, { scheduledAt }] of signed) if (scheduledAt < beforeUs) signed.delete(key);
     },
-    counts: () => ({ messages, unsigned }),
+    counts: () => ({ messages, unsigned, missed }),
     async stop() {
-      await consumer.disconnect().catch(() => undefined);
+      // It waits for a broker that may be gone.
+      await endsWithin(
+        consumer.disconnect().catch(() => undefined),
+        5000,
+      );
     },
   };
 }

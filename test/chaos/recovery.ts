@@ -21,13 +21,13 @@ export async function recovers(
   network: ChaosNetwork,
   checker: Checker,
   healedMs: number,
-  accounted: (key: string, stream: string, seq: number | null) => boolean,
+  destroyed: ReadonlySet<string>,
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<Recovery> {
   const beganMs = performance.now();
   for (;;) {
-    const missing = await missingNow(network, checker, healedMs, accounted).catch((error: unknown) => [
+    const missing = await missingNow(network, checker, healedMs, destroyed).catch((error: unknown) => [
       `PostgreSQL does not answer: ${error instanceof Error ? error.message : error}`,
     ]);
     const tookMs = performance.now() - beganMs;
@@ -41,18 +41,19 @@ async function missingNow(
   network: ChaosNetwork,
   checker: Checker,
   healedMs: number,
-  accounted: (key: string, stream: string, seq: number | null) => boolean,
+  destroyed: ReadonlySet<string>,
 ): Promise<string[]> {
-  const { acknowledged, stored, vanished } = await checker.look();
+  const { acknowledged, stored, vanished, spokenFor } = await checker.look();
   const missing: string[] = [];
   if (vanished > 0) missing.push(`${vanished} rows that were stored before`);
   const { sent, refused } = await liesRefused(network);
   if (refused < sent) missing.push(`${sent - refused} of ${sent} lies are not refused yet`);
   const newest = new Map<number, number>();
-  for (const { key, stream, seq, scheduledAt } of acknowledged.values()) {
+  for (const one of acknowledged.values()) {
+    const { key, stream, seq, scheduledAt } = one;
     const probeId = Number(key.split('|')[3]);
     if (stored.has(key)) newest.set(probeId, Math.max(newest.get(probeId) ?? 0, scheduledAt / 1000));
-    else if (scheduledAt / 1000 <= healedMs && !accounted(key, stream, seq)) {
+    else if (scheduledAt / 1000 <= healedMs && !destroyed.has(key) && !spokenFor(one)) {
       missing.push(`${key} of stream ${stream}, seq ${seq ?? 'none yet'}`);
     }
   }
@@ -63,8 +64,9 @@ async function missingNow(
     );
   for (const { id, name } of probes) {
     const agoMs = Date.now() - (newest.get(id) ?? 0);
-    if (agoMs > freshMs)
+    if (agoMs > freshMs) {
       missing.push(`probe ${name}: its newest result is ${Math.round(agoMs / 1000)} s old`);
+    }
   }
   return missing;
 }

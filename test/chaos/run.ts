@@ -1,23 +1,27 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Checker, createChecker } from './check.ts';
-import type { Fault, Injected } from './fault.ts';
+import { createChecker } from './check.ts';
+import type { Fault } from './fault.ts';
 import { type Meter, meter } from './invariants/bounded.ts';
 import type { Violation } from './invariants/invariant.ts';
 import { type KafkaLog, readKafkaLog } from './kafka-log.ts';
 import { type ChaosNetwork, type NetworkOptions, startNetwork } from './network.ts';
-import { createPlan, type Round } from './plan.ts';
+import { drawnPlan, type Plan, pairOf, type WrittenRound, written, writtenPlan } from './plan.ts';
 import { createRandom } from './random.ts';
-import { recovers } from './recovery.ts';
+import { type Excuses, playRound } from './round.ts';
 
 export interface ChaosOptions
   extends Pick<NetworkOptions, 'folder' | 'rate' | 'bundles' | 'hubEnv' | 'probeEnv'> {
   readonly seed: number;
   readonly faults: readonly Fault[];
   readonly pairs: boolean;
-  /** It ends with the round in which this has passed, or after so many rounds. */
+  /** It ends with the round in which this has passed since the first fault, or after so many rounds. */
   readonly forMs: number;
   readonly rounds: number;
-  /** How long everything may take to come to rest after the last fault has healed. */
+  /** The longest that faults of a round last; default 60 s. */
+  readonly longestMs?: number;
+  /** These rounds in place of drawn ones. */
+  readonly plan?: readonly WrittenRound[];
+  /** How long everything may take to come to rest after the last fault has healed; default 90 s. */
   readonly recoveryMs?: number;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
@@ -25,6 +29,7 @@ export interface ChaosOptions
 
 export interface ChaosReport {
   readonly seed: number;
+  /** Since the first fault. */
   readonly minutes: number;
   readonly rounds: number;
   /** Requests that targets answered. */
@@ -35,125 +40,109 @@ export interface ChaosReport {
   readonly counts: Readonly<Record<string, number>>;
   readonly longestRecoveryMs: number;
   readonly violations: readonly Violation[];
-  /** What was done, round by round. */
+  /** What was done, for people, round by round. */
   readonly story: readonly string[];
+  /** The rounds that were played, to play them again. */
+  readonly played: readonly WrittenRound[];
 }
 
-/** How long everything may take to come to rest after the last fault has healed. */
-const recoveryDeadlineMs = 90_000;
+const defaultRecoveryMs = 90_000;
+const defaultLongestMs = 60_000;
 
 /** What is newer is looked at result by result in every round; of what is older, the number is. */
 const unsettledMs = 120_000;
 
 /** One network, broken again and again until the time is over or an invariant is violated. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  const { seed, faults, pairs, forMs, rounds: most, say, signal } = options;
+  const { seed, say, signal } = options;
   const random = createRandom(seed);
-  const beganMs = performance.now();
   const network = await startNetwork({ ...options, random: random.split('network') });
   let log: KafkaLog | null = null;
   let gauge: Meter | null = null;
-  const story: string[] = [];
-  const injected: Record<string, number> = {};
-  const destroyed = new Set<string>();
-  const mayReject = new Set<string>();
-  const violations: Violation[] = [];
-  let counts: Readonly<Record<string, number>> = {};
-  let longestRecoveryMs = 0;
-  let rounds = 0;
-
-  async function play(
-    { faults: drawn, holdMs, apartMs }: Round,
-    at: number,
-    checker: Checker,
-  ): Promise<void> {
-    const roundRandom = random.split(`round ${at}`);
-    const active: Injected[] = [];
-    let wentBack = false;
-    const title = drawn.map(({ name }) => name).join(' + ');
-    for (const [index, fault] of drawn.entries()) {
-      if (index > 0) await wait(apartMs, undefined, { signal });
-      const one = await fault.inject(network, roundRandom.split(fault.name), signal);
-      active.push(one);
-      injected[fault.name] = (injected[fault.name] ?? 0) + 1;
-      for (const reason of fault.mayReject ?? []) mayReject.add(reason);
-      say(`round ${at}  ${one.detail}`);
-      story.push(`round ${at}: ${fault.name}: ${one.detail}`);
-    }
-    await network.lie(roundRandom.split('lie')).catch(() => undefined);
-    await wait(holdMs, undefined, { signal });
-    for (const one of roundRandom.shuffle(active)) await one.heal();
-    for (const one of active) {
-      for (const key of (await one.destroyed?.()) ?? []) destroyed.add(key);
-      wentBack ||= one.databaseWentBack ?? false;
-    }
-    const healedMs = Date.now();
-    const spoken = await spokenFor(network);
-    const accounted = (key: string, stream: string, seq: number | null) =>
-      destroyed.has(key) || spoken.accounted(key, stream, seq);
-    const recovery = await recovers(
-      network,
-      checker,
-      healedMs,
-      accounted,
-      options.recoveryMs ?? recoveryDeadlineMs,
-      signal,
-    );
-    signal.throwIfAborted();
-    longestRecoveryMs = Math.max(longestRecoveryMs, recovery.tookMs);
-    if (!recovery.recovered) {
-      violations.push({
-        invariant: '8 drains',
-        what: `not at rest ${Math.round(recovery.tookMs / 1000)} s after ${title} healed`,
-        evidence: recovery.missing.slice(0, 12),
-      });
-    }
-    const finding = await checker.check({
-      destroyed,
-      mayReject,
-      databaseWentBack: wentBack,
-      untilMs: healedMs,
-    });
-    counts = { ...finding.counts, ...gauge?.finding().counts };
-    violations.push(...finding.violations, ...(gauge?.finding().violations ?? []));
-    if (violations.length === 0) await checker.settle(healedMs - unsettledMs);
-    say(
-      `round ${at}  healed after ${(holdMs / 1000).toFixed(1)} s, at rest ${(recovery.tookMs / 1000).toFixed(1)} s later: ${counts.stored} stored, ${counts.lost} lost, ${counts.forged} forged`,
-    );
-  }
-
   try {
     log = await readKafkaLog({ address: network.kafka.adminAddress, topic: network.topic, db: network.db });
-    const checker = createChecker(network, log);
     gauge = meter(network);
-    const usable = await possible(network, faults, say);
-    const plan = createPlan(usable, random.split('plan'), pairs);
+    const plan = await planOf(network, options);
     // The load is what it says, before anything is broken.
     await settled(network, options.rate, signal);
     say(`all runs: ${options.rate} checks a second, seed ${seed}`);
-    const brokenMs = performance.now();
-    while (rounds < most && performance.now() - brokenMs < forMs && violations.length === 0) {
-      rounds += 1;
-      await play(plan.next(), rounds, checker);
-    }
-    return {
-      seed,
-      minutes: (performance.now() - beganMs) / 60_000,
-      rounds,
-      checks: network.targets.total(),
-      injected,
-      pairs: plan.pairsCovered(),
-      pairsPossible: plan.pairsPossible(),
-      counts,
-      longestRecoveryMs,
-      violations,
-      story,
-    };
+    return await playAll(network, log, gauge, plan, options);
   } finally {
     gauge?.stop();
     await log?.stop();
     await network.close();
   }
+}
+
+async function planOf(network: ChaosNetwork, { faults, pairs, seed, plan, longestMs, say }: ChaosOptions) {
+  if (plan) return writtenPlan(plan);
+  return drawnPlan({
+    faults: await possible(network, faults, say),
+    random: createRandom(seed).split('plan'),
+    pairs,
+    longestMs: longestMs ?? defaultLongestMs,
+  });
+}
+
+async function playAll(
+  network: ChaosNetwork,
+  log: KafkaLog,
+  gauge: Meter,
+  plan: Plan,
+  { seed, forMs, rounds: most, recoveryMs, say, signal }: ChaosOptions,
+): Promise<ChaosReport> {
+  const random = createRandom(seed);
+  const checker = createChecker(network, log);
+  const excuses: Excuses = { destroyed: new Set(), mayReject: new Set() };
+  const story: string[] = [];
+  const played: WrittenRound[] = [];
+  const injected: Record<string, number> = {};
+  const violations: Violation[] = [];
+  let counts: Readonly<Record<string, number>> = {};
+  let longestRecoveryMs = 0;
+  const beganMs = performance.now();
+
+  while (played.length < most && performance.now() - beganMs < forMs && violations.length === 0) {
+    const round = plan.next();
+    if (!round) break;
+    played.push(written(round));
+    const end = await playRound(round, {
+      network,
+      checker,
+      excuses,
+      random: random.split(`round ${round.at}`),
+      recoveryMs: recoveryMs ?? defaultRecoveryMs,
+      tell(fault, detail) {
+        injected[fault] = (injected[fault] ?? 0) + 1;
+        story.push(`round ${round.at}: ${fault}: ${detail}`);
+        say(`round ${round.at}  ${fault}: ${detail}`);
+      },
+      signal,
+    });
+    const bounds = gauge.finding();
+    counts = { ...counts, ...end.counts, ...bounds.counts };
+    violations.push(...end.violations, ...bounds.violations);
+    longestRecoveryMs = Math.max(longestRecoveryMs, end.recovery.tookMs);
+    say(
+      `round ${round.at}  healed, ${end.recovery.recovered ? 'at rest' : 'NOT AT REST'} ${(end.recovery.tookMs / 1000).toFixed(1)} s later: ${counts.stored} stored, ${counts.lost} lost, ${counts.doubled} doubled, ${counts.forged} forged`,
+    );
+    if (violations.length === 0) await checker.settle(end.healedMs - unsettledMs);
+  }
+  const pairs = played.filter(({ faults }) => faults.length > 1).map(({ faults }) => pairOf(faults));
+  return {
+    seed,
+    minutes: (performance.now() - beganMs) / 60_000,
+    rounds: played.length,
+    checks: network.targets.total(),
+    injected,
+    pairs: [...new Set(pairs)],
+    pairsPossible: plan.pairsPossible,
+    counts,
+    longestRecoveryMs,
+    violations,
+    story,
+    played,
+  };
 }
 
 async function possible(network: ChaosNetwork, faults: readonly Fault[], say: (line: string) => void) {
@@ -175,25 +164,4 @@ async function settled(network: ChaosNetwork, rate: number, signal: AbortSignal)
     if (perSecond > rate * 0.85 && perSecond < rate * 1.15) return;
     if (tries === 20) throw new Error(`targets see ${perSecond.toFixed(0)} checks a second, not ${rate}`);
   }
-}
-
-/** What the hub has said of results that are not stored: a gap or a refusal. */
-async function spokenFor(network: ChaosNetwork) {
-  let rows: { stream: string; from_seq: number; to_seq: number }[] = [];
-  const read = async () => {
-    rows = await network.db().many(
-      `select stream, from_seq, to_seq from gaps
-       union all select stream, seq, seq from rejects where stream is not null and seq is not null`,
-    );
-  };
-  await read().catch(() => undefined);
-  const timer = setInterval(() => void read().catch(() => undefined), 1000);
-  timer.unref();
-  setTimeout(() => clearInterval(timer), recoveryDeadlineMs).unref();
-  return {
-    accounted: (_key: string, stream: string, seq: number | null) =>
-      rows.some(
-        (row) => row.stream === stream && (seq === null || (seq >= row.from_seq && seq <= row.to_seq)),
-      ),
-  };
 }

@@ -11,6 +11,8 @@ export interface Evidence {
   readonly stored: ReadonlySet<string>;
   /** Everything with a good signature that was ever on the topic, apart from what is settled. */
   readonly signed: ReadonlyMap<string, Signed>;
+  /** Messages that retention took from the log before they were read here. */
+  readonly missed: number;
   /** The most that leases told as durable, by stream, before anything else was looked at. */
   readonly told: ReadonlyMap<string, number>;
   /** Epoch microseconds before which results are settled: only their number is still looked at. */

@@ -3,16 +3,16 @@ import { type Evidence, type Finding, type Violation, violated } from './invaria
 
 /**
  * 3. The stored region is the registry's region for the signing key, and nothing is stored that no key signed. Compares
- * the results table with Kafka's log read back, each signature looked at anew. Cannot see a row whose message retention
- * dropped before it was read here; the machine's own log reader follows closely enough.
+ * the results table with Kafka's log read back, each signature looked at anew. Where retention dropped
+ * messages before they were read here, a spool that held the result has to do.
  */
 export async function signedAndPlaced(evidence: Evidence): Promise<Finding> {
-  const { network, stored, signed, acknowledged, settledUs } = evidence;
+  const { network, stored, signed, missed, acknowledged, settledUs } = evidence;
   const violations: Violation[] = [];
   const forged = [...network.liar.lies].filter((key) => stored.has(key));
   if (forged.length > 0) violations.push(violated('3 region', 'lies were stored', forged));
   const fresh = [...stored].filter((key) => Number(key.split('|')[2]) >= settledUs);
-  const unsigned = fresh.filter((key) => !signed.has(key));
+  const unsigned = fresh.filter((key) => !signed.has(key) && (missed === 0 || !acknowledged.has(key)));
   if (unsigned.length > 0) {
     violations.push(
       violated('3 region', `${unsigned.length} rows that nobody signed for that region and probe`, unsigned),
