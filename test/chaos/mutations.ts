@@ -120,11 +120,7 @@ export function tellMutations(mutations: readonly Mutation[]): {
     `${afterS}`,
     trueBuild.length > 0 ? trueBuild.join('; ') : 'nothing',
   ]);
-  const text = table(
-    terminal,
-    ['planted bug', 'caught by invariant', 'after s', 'true build violates'],
-    rows,
-  );
+  const text = table(plain, ['planted bug', 'caught by invariant', 'after s', 'true build violates'], rows);
   return {
     text,
     good: mutations.every(({ caughtBy, trueBuild }) => caughtBy.length > 0 && trueBuild.length === 0),
