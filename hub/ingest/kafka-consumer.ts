@@ -1,18 +1,15 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Consumer, EachBatchPayload } from 'kafkajs';
-import { advanceProgress } from '../store/advance-progress.ts';
+import type { Consumer } from 'kafkajs';
 import type { BatchHandler } from './bus.ts';
-import { heartbeating } from './heartbeating.ts';
 import { kafkaReason } from './kafka-client.ts';
 import { groupMember } from './kafka-member.ts';
-import { batchFromMessage } from './kafka-message.ts';
+import { partitionReader } from './kafka-partition.ts';
 import { type LogState, readLog, readSeats, type SeatingOptions, takeSeats } from './kafka-seats.ts';
 import { watchLog } from './log-watch.ts';
 import { createPlaces, type PartitionLag } from './places.ts';
 import { isAnew, type LogTopic, topicAnew } from './seat.ts';
 import { surelySeats } from './surely-seats.ts';
 import { KafkaRefusal } from './topics.ts';
-import { ProgressConflict } from './trouble.ts';
 
 export interface ReaderOptions extends SeatingOptions {
   readonly groupId: string;
@@ -36,16 +33,15 @@ export interface Reader {
   stop(): Promise<void>;
 }
 
-/** Handed over at once: with so many partitions at a time this bounds what is in memory decoded. */
-const chunkMessages = 16;
-const partitionsAtOnce = 8;
+/** With what kafka-partition.ts hands over at once this bounds what is in memory decoded. */
+const partitionsAtOnce = 16;
 /** Kafka's own committed offsets are only for those who look at lag. */
 const commitEveryMs = 5000;
 const stopMs = { commit: 1000, leave: 3000 } as const;
 
 /** Reads the results topic from where kafka_progress stands. All that Kafka itself remembers of us is not believed. */
 export function createReader(options: ReaderOptions): Reader {
-  const { topic, db, log, onFatal, retryMs, lookEveryMs } = options;
+  const { topic, log, onFatal, retryMs, lookEveryMs } = options;
   const places = createPlaces();
   const stopping = new AbortController();
   const stopped = () => stopping.signal.aborted;
@@ -55,11 +51,10 @@ export function createReader(options: ReaderOptions): Reader {
   let seating: Promise<void> = Promise.resolve();
   let seatsAgain = false;
   let why: string | null = 'not connected to Kafka yet';
+  let refusal: string | null = null;
   let pauseMs = retryMs[0];
   let resumeTimer: NodeJS.Timeout | undefined;
   let commitTimer: NodeJS.Timeout | undefined;
-  /** Holes at the begin of a fetch that were asked about once. */
-  const holes = new Set<string>();
 
   function seek(partition: number): void {
     const offset = places.at(partition);
@@ -68,15 +63,24 @@ export function createReader(options: ReaderOptions): Reader {
 
   function fail(error: KafkaRefusal): void {
     if (stopped()) return;
-    why = error.message;
+    refusal = error.message;
     log.error({ topic, error: error.message }, 'results are read from Kafka no more');
+    void end(error);
     onFatal(error);
+  }
+
+  /** Nothing is read from here on; resolves when the group knows it. */
+  async function end(why: Error): Promise<void> {
+    stopping.abort(why);
+    clearInterval(commitTimer);
+    clearTimeout(resumeTimer);
+    const left = consumer?.disconnect().catch(() => undefined);
+    await Promise.race([left, wait(stopMs.leave, undefined, { ref: false })]);
   }
 
   /** On every assignment: whoever had these partitions before may have come further, or less far, than Kafka says. */
   async function seat(partitions: readonly number[], mine: number): Promise<void> {
     const isOver = () => mine !== places.generation() || stopped();
-    holes.clear();
     for (let delayMs = retryMs[0]; !isOver(); delayMs = Math.min(delayMs * 2, retryMs[1])) {
       try {
         const read = await surelySeats(() => readSeats(options), options.patienceMs, stopping.signal);
@@ -142,71 +146,21 @@ export function createReader(options: ReaderOptions): Reader {
     pauseMs = Math.min(pauseMs * 2, retryMs[1]);
   }
 
-  /** True where the log itself has nothing between: control records, or what was passed over when seats were taken. */
-  async function passHole(partition: number, from: number, to: number, mine: number): Promise<boolean> {
-    const { seats } = await readSeats(options);
-    const lost = seats.find((one) => one.partition === partition)?.lost;
-    const hole = `${partition}:${from}:${to}`;
-    if (lost || !holes.has(hole)) {
-      // Perhaps only a fetch from before the seek: ask again from the right place, once.
-      holes.add(hole);
-      if (lost) seatAgain();
-      else seek(partition);
-      return false;
-    }
-    holes.clear();
-    await advanceProgress(db, [{ clusterId: reads.clusterId, topic, partition, expected: from, next: to }]);
-    places.set(mine, partition, to);
-    return true;
-  }
-
-  async function eachBatch(handler: BatchHandler, payload: EachBatchPayload): Promise<void> {
-    const { batch, heartbeat, resolveOffset, isRunning, isStale } = payload;
-    const { partition } = batch;
-    await heartbeating(heartbeat, () => seating);
-    const mine = places.generation();
-    const ours = () => isRunning() && !isStale() && mine === places.generation() && !stopped();
-    const from = places.at(partition);
-    const first = batch.messages[0];
-    if (from === undefined || !first || !ours()) return;
-    const high = Number(batch.highWatermark);
-    places.sawEnd(partition, high);
-    if (high < from) return seatAgain();
-    const begins = Number(first.offset);
-    if (begins > from && !(await passHole(partition, from, begins, mine))) return;
-    const due = batch.messages.filter((message) => Number(message.offset) >= from);
-    if (due.length === 0) return seek(partition);
-    for (let at = 0; at < due.length && ours(); at += chunkMessages) {
-      const chunk = due.slice(at, at + chunkMessages);
-      const { clusterId } = reads;
-      const batches = chunk.map((message) => batchFromMessage(message, { clusterId, topic, partition }));
-      await heartbeating(heartbeat, (signal) => handler(batches, signal));
-      const last = chunk.at(-1)?.offset;
-      if (!ours() || last === undefined) return;
-      resolveOffset(last);
-      places.set(mine, partition, Number(last) + 1);
+  const readPartition = partitionReader({
+    ...options,
+    places,
+    reads: () => reads,
+    stopped,
+    seated: () => seating,
+    seek,
+    seatAgain,
+    onStored() {
       if (why !== null) log.info({ topic }, 'results are stored again');
       why = null;
       pauseMs = retryMs[0];
-    }
-  }
-
-  /** kafkajs takes any error for its own and begins anew: only what it can do something about goes through. */
-  async function read(handler: BatchHandler, payload: EachBatchPayload): Promise<void> {
-    const mine = places.generation();
-    try {
-      await eachBatch(handler, payload);
-    } catch (error) {
-      if ((error as Error).name.startsWith('KafkaJS')) throw error;
-      const { partition } = payload.batch;
-      if (!(error instanceof ProgressConflict)) return standStill(error);
-      if (mine !== places.generation()) return;
-      log.warn({ topic, partition, error: error.message }, 'another member came further: reading from there');
-      if (error.nextOffset === null) return seatAgain();
-      places.set(mine, partition, error.nextOffset);
-      seek(partition);
-    }
-  }
+    },
+    onTrouble: standStill,
+  });
 
   async function connect(handler: BatchHandler): Promise<void> {
     // What cannot be right at all is found before anything is read.
@@ -236,7 +190,7 @@ export function createReader(options: ReaderOptions): Reader {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: partitionsAtOnce,
-      eachBatch: (payload) => read(handler, payload),
+      eachBatch: (payload) => readPartition(handler, payload),
     });
   }
 
@@ -275,18 +229,14 @@ export function createReader(options: ReaderOptions): Reader {
       commitTimer = setInterval(() => void commit(), commitEveryMs);
       void watchLog({ look, everyMs: lookEveryMs, signal: stopping.signal, log, onRefusal: fail });
     },
-    trouble: () => why,
+    trouble: () => refusal ?? why,
     lags() {
       const lags = places.lags();
       return lags.length === 0 ? null : lags;
     },
     async stop() {
-      clearInterval(commitTimer);
       await Promise.race([commit(), wait(stopMs.commit, undefined, { ref: false })]);
-      stopping.abort(new Error('the hub is stopping'));
-      clearTimeout(resumeTimer);
-      const left = consumer?.disconnect().catch(() => undefined);
-      await Promise.race([left, wait(stopMs.leave, undefined, { ref: false })]);
+      await end(new Error('the hub is stopping'));
     },
   };
 }
