@@ -147,6 +147,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   async function forget(): Promise<void> {
     const durable = ledger.durable();
     const behind = store.behind(durable);
+    store.letGo(durable);
     // First on disk that the hub has them: else their absence would read as damage, of batches that held nothing. A
     // full disk has no room to say so, and room is what their removal makes.
     if (behind.length > 0) await ledger.save().catch(nobody);

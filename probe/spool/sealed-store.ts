@@ -16,6 +16,8 @@ export interface SealedStore {
   read(seq: number): Promise<StoredBatch | null>;
   /** Numbers that may be here, lowest first: of every segment all from its first to its last. */
   numbers(): readonly number[];
+  /** What the hub has is kept in memory no longer; on disk it stays as long as its segment. */
+  letGo(durable: number): void;
   /** Segments whose batches are all at or below this number, but for the one being written. */
   behind(durable: number): readonly Segment[];
   oldest(): { readonly segment: Segment; readonly newestAt: number } | null;
@@ -98,6 +100,13 @@ export function createSealedStore(
       [...facts.values()].flatMap(({ firstSeq, lastSeq }) =>
         Array.from({ length: lastSeq - firstSeq + 1 }, (_, index) => firstSeq + index),
       ),
+    letGo(durable) {
+      for (const [seq, { batch }] of recent) {
+        if (seq > durable) continue;
+        recent.delete(seq);
+        recentBytes -= batch.value.length;
+      }
+    },
     behind: (durable) =>
       [...facts]
         .filter(([segment, { lastSeq }]) => lastSeq <= durable && segment !== active)

@@ -4,16 +4,17 @@ import { parseArgs } from 'node:util';
 import { startChild } from '../bench/child.ts';
 import { root } from '../harness/imports.ts';
 import { columns } from './columns.ts';
-import { grows, slopeOf } from './flat.ts';
+import { grows, type Sample, slopeOf } from './flat.ts';
 import { readKept } from './kept.ts';
 import { type SoakNetwork, startSoakNetwork } from './network.ts';
-import { type Growth, lookAt } from './watch.ts';
+import { type Growth, lookAt, type Watched } from './watch.ts';
 
 const usage = `npm run soak -- [--minutes 30] [--rate 15000] [--warm-up MINUTES]
 
 A hub, three probes at 100 checks a second each, PostgreSQL and Kafka on this machine, and --rate signed results a second
 of ten more probes that are only their batches. After the warm-up (a fifth of the time, 5 minutes at most) memory and
-file descriptors of every process must be flat, all that was sent must be stored, and no log may complain.
+file descriptors of the hub and the probes must be flat and those of PostgreSQL and Kafka bounded, all that was sent
+must be stored, and no log may complain.
 Exit codes: 0 flat, 1 not, 2 wrong usage.`;
 
 /** MB an hour and descriptors an hour that are still called flat, beyond two standard errors. */
@@ -88,7 +89,7 @@ async function soak({
     await producer.stop();
     await hearing;
     const left = await drain(network, told.produced);
-    const bad = [...report(growths), ...(await complaints(network))];
+    const bad = [...report(network.watched, growths), ...(await complaints(network))];
     if (left > 0)
       bad.push(`${left} results that were sent were not stored ${drainMs / 1000} s after the last`);
     if (told.behind > rate * 10)
@@ -120,18 +121,24 @@ async function drain({ db, order }: SoakNetwork, produced: number): Promise<numb
   }
 }
 
-function report(growths: ReadonlyMap<string, Growth>): string[] {
+function report(watched: readonly Watched[], growths: ReadonlyMap<string, Growth>): string[] {
   const bad: string[] = [];
   const rows: string[][] = [['process', 'memory MB', 'slope MB/h', '+/-', 'descriptors', 'slope /h']];
-  for (const [name, { memory, descriptors }] of growths) {
+  for (const { name, bound } of watched) {
+    const { memory = [], descriptors = [] } = growths.get(name) ?? {};
     const [mb, fds] = [slopeOf(memory), slopeOf(descriptors)];
     if (!mb || !fds) {
       bad.push(`${name} was not looked at often enough`);
       continue;
     }
-    if (grows(mb, mostMbPerHour)) bad.push(`memory of ${name} grows by ${mb.perHour.toFixed(1)} MB an hour`);
-    if (grows(fds, mostDescriptorsPerHour))
+    if (!bound && grows(mb, mostMbPerHour))
+      bad.push(`memory of ${name} grows by ${mb.perHour.toFixed(1)} MB an hour`);
+    if (!bound && grows(fds, mostDescriptorsPerHour))
       bad.push(`descriptors of ${name} grow by ${fds.perHour.toFixed(1)} an hour`);
+    if (bound && mostOf(memory) > bound.mb)
+      bad.push(`${name} has ${mostOf(memory).toFixed(0)} MB of its own, more than ${bound.mb}`);
+    if (bound && mostOf(descriptors) > bound.descriptors)
+      bad.push(`${name} has ${mostOf(descriptors)} descriptors open`);
     rows.push([
       name,
       mb.mean.toFixed(0),
@@ -143,6 +150,10 @@ function report(growths: ReadonlyMap<string, Growth>): string[] {
   }
   console.log(columns(rows));
   return bad;
+}
+
+function mostOf(samples: readonly Sample[]): number {
+  return samples.reduce((most, { value }) => Math.max(most, value), 0);
 }
 
 async function complaints(network: SoakNetwork): Promise<string[]> {

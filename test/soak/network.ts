@@ -129,9 +129,9 @@ export async function startSoakNetwork(rate: number, say: (line: string) => void
     return {
       db,
       watched: [
-        ...processes.map(({ name, process }) => ({ name, pid: process.pid })),
-        { name: 'postgres', pid: postgres.pid },
-        { name: 'kafka', pid: kafka.pid },
+        ...processes.map(({ name, process }) => ({ name, pid: process.pid, bound: null })),
+        { name: 'postgres', pid: postgres.pid, bound: { mb: 600, descriptors: 10_000 } },
+        { name: 'kafka', pid: kafka.pid, bound: { mb: 800, descriptors: 2000 } },
       ],
       order: {
         brokers: [kafka.address],

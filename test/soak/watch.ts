@@ -5,6 +5,11 @@ import type { Sample } from './flat.ts';
 export interface Watched {
   readonly name: string;
   readonly pid: number;
+  /**
+   * Null for what is ours, which must be flat. Another's server fills what it was given: a JVM its heap, PostgreSQL's
+   * backends their caches of open files, one for each partition and index. It must stay below this.
+   */
+  readonly bound: { readonly mb: number; readonly descriptors: number } | null;
 }
 
 export interface Growth {
