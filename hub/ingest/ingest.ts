@@ -4,9 +4,9 @@ import type { Database } from '../store/database.ts';
 import type { Keeper } from '../store/keeper.ts';
 import type { Registry } from '../trust/registry.ts';
 import type { BatchHandler, IncomingBatch } from './bus.ts';
-import { createGather } from './gather.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createIngestMetrics, type IngestMetrics } from './ingest-metrics.ts';
+import { createLanes } from './lanes.ts';
 import { createRejectRoom } from './reject-room.ts';
 import { createSecondLook } from './second-look.ts';
 import { type Stored, storeBatches } from './store-batches.ts';
@@ -36,11 +36,17 @@ export interface Ingest {
 /** How often one transaction is tried before its batches go back to the bus, which then waits. */
 const tries = { again: 10, away: 3 };
 
+/**
+ * Transactions at a time. One connection of PostgreSQL keeps one core busy and waits for the disk at each commit; a
+ * third would find no core free where hub and database share two.
+ */
+const lanes = 2;
+
 /** From the bus to the database: decode and verify, gather, then store rows and progress in one transaction. */
 export function createIngest(options: IngestOptions): Ingest {
   const { db, registry, keeper, log, now, maxRows: maxSize, maxMs } = options;
   const metrics = options.metrics ?? createIngestMetrics();
-  const gather = createGather<VerifiedBatch>({ maxSize, maxMs, sizeOf, store });
+  const gather = createLanes<VerifiedBatch>(lanes, laneOf, { maxSize, maxMs, sizeOf, store });
   const { brake } = options;
   const guard = createGuard({ registry, now, ...(brake && { brake }) });
   const room = createRejectRoom({ now });
@@ -154,4 +160,9 @@ export function createIngest(options: IngestOptions): Ingest {
 /** In rows: a refused batch is one too. */
 function sizeOf(batch: VerifiedBatch): number {
   return Math.max(1, batch.results.length + batch.rejects.length);
+}
+
+/** A partition's batches are stored in its order; without a log, a probe's in its own. */
+function laneOf({ incoming, claim }: VerifiedBatch): number | string {
+  return incoming.position?.partition ?? claim?.probeId ?? incoming.headers.kid;
 }

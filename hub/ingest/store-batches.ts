@@ -44,13 +44,13 @@ export async function storeBatches(
   { room, memory }: StoreOptions = {},
 ): Promise<Stored> {
   const certificates = certificatesOf(db);
-  await certificates.learn(db, batches);
+  const certificateIds = await certificates.idsOf(db, batches);
   const stored = db.transaction(async (sql) => {
     const partitions = partitionsOf(batches);
     const progress = partitions.length > 0 ? await lockProgress(sql, partitions) : [];
     const { due, misplaced, steps } = placeInLog(batches, progress);
     const taken = takeInStreams(due, await lockStreams(sql, streamsOf(due)), memory?.differs);
-    const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db), certificates);
+    const { rows, duplicates } = await storeResults(sql, taken.fresh, repeatersOf(db), certificateIds);
     await insertGaps(
       sql,
       taken.fresh.map((batch) => batch.claim).filter((claim) => claim !== null),

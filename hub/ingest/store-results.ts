@@ -2,7 +2,7 @@ import type { Sql, TransactionSql } from '../store/database.ts';
 import { findDuplicateResults } from '../store/find-duplicate-results.ts';
 import { copyResults, insertResults, maxRowsPerStatement, type ResultRow } from '../store/insert-results.ts';
 import { newestOfEach, upsertLatestResults } from '../store/upsert-latest-results.ts';
-import type { Certificates } from './certificates.ts';
+import type { CertificateIds } from './certificates.ts';
 import type { Reject } from './reject.ts';
 import type { Repeaters } from './repeaters.ts';
 import type { VerifiedBatch } from './verify.ts';
@@ -22,11 +22,11 @@ export async function storeResults(
   sql: TransactionSql,
   batches: readonly VerifiedBatch[],
   repeaters: Repeaters,
-  certificates: Pick<Certificates, 'idOf'>,
+  certificateIds: CertificateIds,
 ): Promise<StoredResults> {
   const rows = batches.flatMap((batch) =>
-    batch.results.map((result): OwnedRow => {
-      const tlsId = result.tls && certificates.idOf(result.tls);
+    batch.results.map((result, index): OwnedRow => {
+      const tlsId = certificateIds.get(batch)?.[index] ?? null;
       return { batch, result, regionId: batch.regionId, tlsId };
     }),
   );

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { createCertificates } from '../../../hub/ingest/certificates.ts';
+import { type Certificates, createCertificates } from '../../../hub/ingest/certificates.ts';
 import { storeBatches } from '../../../hub/ingest/store-batches.ts';
 import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
 import { listResults } from '../../../hub/store/list-results.ts';
@@ -36,6 +36,11 @@ function batch(results: Result[]): VerifiedBatch {
   return { incoming, claim, regionId: probe.regionId, results, rejects: [], doubt: null };
 }
 
+async function idsOf(certificates: Certificates, results: Result[]): Promise<readonly (bigint | null)[]> {
+  const one = batch(results);
+  return (await certificates.idsOf(scene.db, [one])).get(one) ?? [];
+}
+
 async function storedOf(endpointId: number): Promise<(TlsFacts | null)[]> {
   const query = { endpointId, regionIds: [probe.regionId], fromUs: null, toUs: null, after: null, limit: 10 };
   return (await listResults(scene.db, query)).map(({ tls }) => tls);
@@ -62,42 +67,48 @@ test('a row of before, with the facts in it, shows them still', async () => {
 test('thousands that nobody has seen stand in their own rows past a bound', async () => {
   const certificates = createCertificates();
   const results = Array.from({ length: 2500 }, (_, n) => shown(n + 1, facts(n)));
-  await certificates.learn(scene.db, [batch(results)]);
+  const ids = await idsOf(certificates, results);
   expect(await scene.count('certificates')).toBe(2000);
-  const ids = results.map(({ tls }) => tls && certificates.idOf(tls));
   expect(ids.filter((id) => id === null)).toHaveLength(500);
   expect(new Set(ids).size).toBe(2001);
 });
 
 test('ids do not depend on who made them or in which order', async () => {
-  const [one, other] = [createCertificates(), createCertificates()];
-  await one.learn(scene.db, [batch([shown(1, facts(1)), shown(2, facts(2))])]);
+  const [one, two] = [shown(1, facts(1)), shown(2, facts(2))];
+  const ids = await idsOf(createCertificates(), [one, two]);
   await scene.db.run('truncate certificates');
-  await other.learn(scene.db, [batch([shown(1, facts(2)), shown(2, facts(1))])]);
-  for (const tls of [facts(1), facts(2)]) expect(one.idOf(tls)).toBe(other.idOf(tls));
+  expect(await idsOf(createCertificates(), [two, one])).toEqual(ids.toReversed());
+});
+
+test('many facts under one fingerprint are told apart, and forgotten before they take room', async () => {
+  const certificates = createCertificates();
+  const results = Array.from({ length: 20 }, (_, n) => shown(n + 1, facts(1, { issuer: `CN=${n}` })));
+  const ids = await idsOf(certificates, results);
+  expect(new Set(ids).size).toBe(20);
+  expect(await idsOf(certificates, results)).toEqual(ids);
 });
 
 test('replicas that learn the same at once do not wait in a circle', async () => {
   const results = Array.from({ length: 500 }, (_, n) => shown(n + 1, facts(n)));
   const learners = Array.from({ length: 8 }, (_, n) => (n % 2 ? results : results.toReversed()));
-  await Promise.all(learners.map((each) => createCertificates().learn(scene.db, [batch(each)])));
+  await Promise.all(learners.map((each) => idsOf(createCertificates(), each)));
   expect(await scene.count('certificates')).toBe(500);
 });
 
 test('what is seen each day stays, what was not seen for longer than results are kept goes', async () => {
   let nowMs = Date.UTC(2026, 5, 1, 23, 59);
   const certificates = createCertificates(() => nowMs);
-  await certificates.learn(scene.db, [batch([shown(1, facts(1)), shown(2, facts(2))])]);
+  await idsOf(certificates, [shown(1, facts(1)), shown(2, facts(2))]);
   await scene.db.run('update certificates set seen_on = seen_on - 10');
   // The same day nothing is asked; on the next each is noted that is still there.
-  await certificates.learn(scene.db, [batch([shown(1, facts(1))])]);
+  await idsOf(certificates, [shown(1, facts(1))]);
   expect(
     await scene.db.one('select count(*)::int4 as seen from certificates where seen_on = current_date'),
   ).toEqual({
     seen: 0,
   });
   nowMs += 120_000;
-  await certificates.learn(scene.db, [batch([shown(1, facts(1))])]);
+  await idsOf(certificates, [shown(1, facts(1))]);
   const oldestUs = (Date.now() - 7 * 86_400_000) * 1000;
   expect(await deleteForgottenCertificates(scene.db, oldestUs)).toBe(1);
   expect(await scene.db.many('select facts from certificates')).toEqual([{ facts: facts(1) }]);

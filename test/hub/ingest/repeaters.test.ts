@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createCertificates } from '../../../hub/ingest/certificates.ts';
 import { createRepeaters } from '../../../hub/ingest/repeaters.ts';
 import { storeResults } from '../../../hub/ingest/store-results.ts';
 import { type VerifiedBatch, verifyBatch } from '../../../hub/ingest/verify.ts';
@@ -52,7 +51,7 @@ describe('what is stored does not depend on who is remembered', () => {
     const slot = (probe: TestProbe, endpointId: number, status = 200) =>
       resultOf(probe, scene.nowUs, { endpointId, status });
     const store = (...batches: VerifiedBatch[]) =>
-      scene.db.transaction((sql) => storeResults(sql, batches, repeaters, createCertificates()));
+      scene.db.transaction((sql) => storeResults(sql, batches, repeaters, new Map()));
     expect(await store(batch(honest, slot(honest, 1)), batch(liar, slot(liar, 1)))).toEqual({
       rows: 2,
       duplicates: [],
