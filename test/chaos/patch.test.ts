@@ -9,6 +9,7 @@ import { crashFolderVariable, statementsOf } from './build/crash-point.ts';
 import { crashPointPatches, crashPoints } from './build/crash-points.ts';
 import { applyPatches, buildPatched, checkPatches, type Patch } from './build/patch.ts';
 import { plantedBugs } from './build/planted-bugs.ts';
+import { faultNamed } from './faults/all.ts';
 
 const one = (find: string, over: Partial<Patch> = {}): Patch => ({
   file: 'a.ts',
@@ -42,6 +43,7 @@ describe('the sources as they are', () => {
 
   test.each(plantedBugs.map((bug) => [bug.name, bug] as const))('take the planted bug %s', async (_, bug) => {
     await checkPatches([...crashPointPatches, ...bug.patches]);
+    for (const fault of bug.faults) expect(faultNamed(fault).name).toBe(fault);
   });
 
   test('build with the crash points in the hub and none in the probe', async () => {

@@ -119,7 +119,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'repeats-not-known',
     what: 'a batch that is there already is taken for a new one',
-    faults: ['kafka.answers-lost', 'probe.kill'],
+    faults: ['probe.kill'],
     patches: [
       {
         file: 'hub/ingest/streams.ts',
