@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,6 +13,7 @@ import { oauthBearer } from '../../probe/deliver/kafka-oauth.ts';
 import { createKafkaWay } from '../../probe/deliver/kafka-way.ts';
 import { kafkaJarsForTests } from '../harness/kafka.ts';
 import { type SecureKafka, startSecureKafka } from '../harness/secure-kafka.ts';
+import { runCli } from '../hub/cli-scene.ts';
 import { quiet } from '../hub/ingest/scene.ts';
 
 const jars = await kafkaJarsForTests();
@@ -352,6 +353,98 @@ describe.skipIf(!jars)('a Kafka that believes nobody refuses', () => {
         ssl: { ca: kafka.authority.cert, ...issued },
       });
       expect(await produce(own, 'others')).toBe('TOPIC_AUTHORIZATION_FAILED');
+    });
+  });
+
+  test('no probe over its quota for good: it is slowed down, and nothing is lost or sent twice', async () => {
+    const bytesPerSecond = 40_000;
+    const [batches, size] = [30, 20_000];
+    const admin = kafkaClient(kafka.config('admin'), quiet);
+    await setUserQuotas(admin, [{ user: 'probe-8', key: 'producer_byte_rate', value: bytesPerSecond }]);
+    const offsets = admin.admin();
+    await offsets.connect();
+    const messages = async () =>
+      (await offsets.fetchTopicOffsets(topic)).reduce((sum, { offset }) => sum + Number(offset), 0);
+    const before = await messages();
+    const way = createKafkaWay({
+      access: {
+        brokers: [kafka.broker.probeAddress],
+        topic,
+        auth: 'oauthbearer',
+        tls: true,
+        ca: kafka.authority.cert,
+      },
+      token: () => sign({ sub: 'probe-8', expires: 120 }),
+      certificate: null,
+      clientId: 'test',
+      log: quiet,
+    });
+    const headers = { kid: 'k', sig: new Uint8Array(64), schema: '1' };
+    const { signal } = new AbortController();
+    const beganMs = performance.now();
+    const failed: string[] = [];
+    const waits: number[] = [];
+    let next = 0;
+    // As the outbox does: a few at once.
+    const worker = async () => {
+      while (next < batches) {
+        next += 1;
+        const sentMs = performance.now();
+        const batch = { key: `stream-${next}`, value: randomBytes(size), headers };
+        await way.send(batch, signal).catch((error: Error) => failed.push(error.message));
+        waits.push(performance.now() - sentMs);
+      }
+    };
+    await Promise.all([worker(), worker(), worker(), worker()]);
+    const tookMs = performance.now() - beganMs;
+    await way.close();
+    expect(failed).toEqual([]);
+    expect((await messages()) - before).toBe(batches);
+    // Kafka lets a burst through, and averages over ten seconds.
+    expect(tookMs).toBeGreaterThan(((batches * size) / bytesPerSecond) * 1000 * 0.4);
+    expect(Math.max(...waits)).toBeLessThan(25_000);
+    await offsets.disconnect();
+  }, 120_000);
+
+  describe('parallax kafka setup', () => {
+    const setup = (who: 'hub' | 'admin', ...more: string[]) =>
+      runCli(['kafka', 'setup', '--hub-principal', 'User:parallax-hub', ...more], {
+        ...kafka.broker.env[who],
+        KAFKA_PARTITIONS: '4',
+        PARALLAX_ENV: 'setup',
+      });
+    const states = ({ out }: { out: string }) =>
+      out
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => (JSON.parse(line) as { state: string }).state);
+
+    test('with credentials that may not: changes nothing, and prints what an admin is to type', async () => {
+      const run = await setup('hub', '--yes');
+      expect(run.code).toBe(1);
+      expect(run.err).toContain('9 of 9 could not be done');
+      expect(run.out).toMatch(/refused\s+topic setup\.parallax\.results\.v1, 4 partitions: Not authorized/);
+      expect(run.out).toContain(
+        `kafka-acls.sh --bootstrap-server ${kafka.broker.address} --command-config admin.properties --add --allow-principal 'User:*' --operation Write --topic setup.parallax.results.v1`,
+      );
+      expect(run.out).toMatch(
+        /kafka-configs\.sh .* --entity-type users --entity-default --add-config producer_byte_rate=1048576/,
+      );
+    });
+
+    test('shows first, does it with --yes, and then has nothing more to do', async () => {
+      const shown = await setup('admin', '--json');
+      expect(shown.code).toBe(1);
+      // Both quotas are the cluster's, made for the first environment.
+      expect(states(shown)).toEqual([...Array(7).fill('missing'), 'there', 'there']);
+      expect(states(await setup('admin', '--json'))).toEqual(states(shown));
+      const done = await setup('admin', '--yes');
+      expect([done.code, done.err]).toEqual([0, '']);
+      const again = await setup('admin', '--json');
+      expect([again.code, states(again)]).toEqual([0, Array(9).fill('there')]);
+      // What another set stays as it is.
+      const other = await setup('admin', '--json', '--probe-rate', '2MiB');
+      expect([other.code, states(other).at(-1)]).toEqual([0, 'kept']);
     });
   });
 
