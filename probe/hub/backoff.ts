@@ -13,6 +13,7 @@ export interface Backoff {
 export function createBackoff(
   { firstMs, mostMs }: { readonly firstMs: number; readonly mostMs: number },
   random: () => number = Math.random,
+  pause: (ms: number, signal: AbortSignal) => Promise<void> = sleepOrAbort,
 ): Backoff {
   let boundMs = firstMs;
   return {
@@ -20,10 +21,14 @@ export function createBackoff(
       // A quarter at least: never at once.
       const ms = leastMs + boundMs * (0.25 + 0.75 * random());
       boundMs = Math.min(boundMs * 2, mostMs);
-      await sleep(ms, undefined, { signal }).catch(() => undefined);
+      await pause(ms, signal);
     },
     reset() {
       boundMs = firstMs;
     },
   };
+}
+
+async function sleepOrAbort(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

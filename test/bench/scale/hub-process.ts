@@ -61,7 +61,7 @@ export async function startHubProcess(options: {
       return { cpuSeconds: await cpuSeconds(pid), rssMb: memory.now, peakMb: memory.peak };
     },
     async stop(signal = 'SIGTERM') {
-      child.kill(signal);
+      if (child.exitCode === null) child.kill(signal);
       await gone;
     },
   };

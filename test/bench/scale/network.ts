@@ -58,11 +58,18 @@ export async function openNetwork(size: NetworkSize, say: (line: string) => void
     settings: { max_connections: '100', shared_buffers: '512MB' },
   });
   const db = openDatabase({ url: postgres.url, maxConnections: 4, applicationName: 'parallax-bench' });
+  const hubs = new Set<HubProcess>();
   const end = async () => {
+    process.off('SIGINT', interrupted);
+    process.off('SIGTERM', interrupted);
+    for (const hub of hubs) await hub.stop('SIGKILL');
     await db.end();
     await postgres.stop();
     await rm(folder, { recursive: true, force: true });
   };
+  const interrupted = () => void end().finally(() => process.exit(130));
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', interrupted);
   try {
     await migrateUp(db, await readMigrations(migrationsDir()));
     const port = await freePort();
@@ -93,8 +100,11 @@ export async function openNetwork(size: NetworkSize, say: (line: string) => void
       publicUrl,
       token,
       port,
-      startHub: (at, flags = []) =>
-        startHubProcess({ bundle: join(dist, 'parallax.js'), env, port: at, flags }),
+      async startHub(at, flags = []) {
+        const hub = await startHubProcess({ bundle: join(dist, 'parallax.js'), env, port: at, flags });
+        hubs.add(hub);
+        return hub;
+      },
       stop: end,
     };
   } catch (error) {

@@ -64,6 +64,8 @@ const settled = new Set<number>();
 let { ports } = given;
 /** Shards are told of one by one once all are there: of the first fetch only the sum. */
 let telling = false;
+// It ends with who started it.
+process.stdin.once('end', () => process.exit());
 createInterface(process.stdin).on('line', (text) => {
   const told = JSON.parse(text) as PollOrder;
   ports = told.ports ?? ports;
