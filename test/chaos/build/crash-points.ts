@@ -43,7 +43,7 @@ export const crashPointPatches: readonly Patch[] = [
   before(store, 'await advanceProgress(', 'ingest.rows-before-progress'),
   before(store, 'if (rows > 0) await tellChange(', 'ingest.before-commit'),
   before('hub/ingest/ingest.ts', 'metrics.stored(', 'ingest.after-commit'),
-  before('hub/ingest/kafka-consumer.ts', 'resolveOffset(last);', 'kafka.stored-before-offset'),
+  before('hub/ingest/kafka-partition.ts', 'resolveOffset(last);', 'kafka.stored-before-offset'),
   before(shards, "if (changed > 0) await tellChange(sql, 'shards');", 'shards.before-commit'),
   before(shards, 'metrics.moved(plan.begin.length);', 'shards.moved'),
   after(
