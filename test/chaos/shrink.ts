@@ -17,8 +17,11 @@ export async function shrink(
   maxRuns: number,
 ): Promise<Shrunk> {
   let runs = 0;
+  const tried = new Set<string>();
   const shows = async (some: readonly WrittenRound[]) => {
-    if (runs >= maxRuns || some.length === 0) return false;
+    const which = JSON.stringify(some);
+    if (runs >= maxRuns || some.length === 0 || tried.has(which)) return false;
+    tried.add(which);
     runs += 1;
     return violates(some);
   };
