@@ -176,7 +176,8 @@ export function startDelivery(options: DeliverOptions): Delivery {
     // Several that were under way fail for the same reason: they count as one.
     if (nowMs < pausedUntilMs) return;
     const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0;
-    pausedUntilMs = nowMs + Math.max(asked, pauseMs * (0.25 + 0.75 * random()));
+    // On top of what the hub asks for, which is the same for all its probes.
+    pausedUntilMs = nowMs + asked + pauseMs * (0.25 + 0.75 * random());
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
   }
 
