@@ -44,6 +44,22 @@ describe.skipIf(!kafka)('several replicas of ingest on one topic', () => {
 
   const [patience, whileOthersRun] = [45_000, 20_000] as const;
 
+  test('a hub that may not read ends with one line that says what to do, and no more than that', async () => {
+    await scene.db.run(
+      `insert into kafka_progress (cluster_id, topic, kafka_partition, next_offset) values ('gone', $1::text, 0, 7)`,
+      [scene.topic],
+    );
+    const refused = await scene.start();
+    await until(() => refused.code() !== null, patience);
+    expect(refused.code()).toBe(1);
+    const said = refused.lines.filter((line) => !line.startsWith('{'));
+    expect(said).toEqual([
+      expect.stringMatching(/^parallax: .* was read on the Kafka cluster gone.*`parallax kafka repair`/),
+    ]);
+    expect(refused.lines.join(' ')).not.toMatch(/\bat \S+ \(/);
+    await scene.db.run(`delete from kafka_progress where cluster_id = 'gone'`);
+  });
+
   test('one that stands still in the middle of its transaction holds the others up no longer than its seat, and wakes to find that it came too late', async () => {
     const [only] = await start(1);
     if (!only) return;

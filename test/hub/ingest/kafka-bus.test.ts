@@ -87,6 +87,13 @@ describe.skipIf(!kafka)('the Kafka bus', () => {
       return bus;
     }
 
+    /** At once, or, where the broker of a busy machine cannot be asked at once, a little later. */
+    async function refusalOf(bus: Bus): Promise<unknown> {
+      await bus.start(scene.ingest.handle).catch((error: Error) => fatals.push(error));
+      await until(() => fatals.length > 0, 20_000);
+      return fatals[0];
+    }
+
     let sent = 0;
     let stream = '';
     async function publish(bus: Bus, count: number, perStream = 1): Promise<void> {
@@ -177,9 +184,7 @@ describe.skipIf(!kafka)('the Kafka bus', () => {
          values ('some-other', $1, 0, 7)`,
         [topicNames(env).results],
       );
-      await expect(newBus().start(scene.ingest.handle)).rejects.toMatchObject({
-        code: 'kafka.other_cluster',
-      });
+      expect(await refusalOf(newBus())).toMatchObject({ code: 'kafka.other_cluster' });
     });
 
     test('a value past the log end is refused', async () => {
@@ -188,7 +193,7 @@ describe.skipIf(!kafka)('the Kafka bus', () => {
       await stored(1);
       await first.stop();
       await scene.db.run('update kafka_progress set next_offset = 1000');
-      await expect(newBus().start(scene.ingest.handle)).rejects.toMatchObject({ code: 'kafka.past_end' });
+      expect(await refusalOf(newBus())).toMatchObject({ code: 'kafka.past_end' });
     });
 
     test('a topic made anew under the running hub is noticed and refused', async () => {

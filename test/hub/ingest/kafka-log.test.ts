@@ -1,4 +1,6 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../../hub/store/database.ts';
 import { kafkaForTests } from '../../harness/kafka.ts';
 import { type KafkaScene, makeKafkaScene } from './kafka-scene.ts';
 import { until } from './until.ts';
@@ -121,5 +123,50 @@ describe.skipIf(!kafka)('what happens to the log', () => {
     expect(reason).toBe('the database is away');
     expect(partitions?.map(({ partition }) => partition)).toEqual([0, 1, 2]);
     expect(slowest?.lag).toBe(Math.max(...(partitions ?? []).map(({ lag }) => lag)));
+  }, 60_000);
+
+  test('members that come and go all the time hold nothing up, lose nothing and double nothing', async () => {
+    const steady = await scene.read();
+    let flowing = true;
+    const flow = (async () => {
+      const producer = scene.bus();
+      while (flowing) {
+        await scene.publish(producer, 1);
+        await wait(10);
+      }
+    })();
+    const visits = Array.from({ length: 12 }, async (_, index) => {
+      await wait(index * 700);
+      const guest = scene.bus();
+      await guest.start(scene.ingest.handle);
+      await wait(1000);
+      await guest.stop();
+    });
+    await Promise.all(visits);
+    flowing = false;
+    await flow;
+    await scene.stored();
+    expect(scene.published()).toBeGreaterThan(30);
+    await until(async () => steady.status().lag === 0 && steady.status().partitions?.length === 3, 30_000);
+    await allIsWell();
+  }, 90_000);
+
+  test('a stop waits neither for brokers that stand still nor for a database that is away', async () => {
+    if (!kafka) return;
+    const away = openDatabase({ url: 'postgresql://127.0.0.1:1/away' });
+    const [reading, waiting, homeless] = [await scene.read(), scene.bus(), scene.bus({ db: away })];
+    await homeless.start(scene.ingest.handle);
+    expect(homeless.status().reason).toMatch(/ECONNREFUSED/);
+    process.kill(kafka.pid(), 'SIGSTOP');
+    try {
+      void waiting.start(scene.ingest.handle).catch(() => undefined);
+      await wait(300);
+      const beganMs = performance.now();
+      await Promise.all([reading.stop(), waiting.stop(), homeless.stop()]);
+      expect(performance.now() - beganMs).toBeLessThan(5000);
+    } finally {
+      process.kill(kafka.pid(), 'SIGCONT');
+      await away.end();
+    }
   }, 60_000);
 });
