@@ -238,6 +238,30 @@ test('a check after the end of its lease', async () => {
   expect(await found()).toEqual(['5 lease: 1 checks ran under no lease']);
 });
 
+test("a check of another region's endpoint, signed but not stored", async () => {
+  await scene.db.run(
+    `insert into endpoints (id, name, rev, spec, sealed, source, changed_at, mac) overriding system value
+     values ($1::int8, 'only-b-1', 1, '{}', '{}', 'test', now(), '')`,
+    [endpoint],
+  );
+  await result({ by: other });
+  expect(await found()).toEqual([]);
+  await result({ stored: false, spooled: false });
+  expect(await found()).toEqual(['5 lease: 1 checks of endpoints that another region has']);
+});
+
+test('what a revoked probe checks afterwards', async () => {
+  const gone = await scene.probe('a');
+  await result({ by: gone, at: scene.nowUs - 60_000_000 });
+  await scene.db.run(
+    `update probes set status = 'revoked', revoked_at = to_timestamp($1::float8 / 1000) where id = $2::int8`,
+    [scene.nowUs / 1000 - 40_000, gone.id],
+  );
+  expect(await found()).toEqual([]);
+  await result({ by: gone, at: scene.nowUs - 20_000_000 });
+  expect(await found()).toEqual(['5 lease: 1 results of revoked probes were stored']);
+});
+
 test('durable that ran ahead of what was committed', async () => {
   await result();
   world.tooDurable = [{ atMs: Date.now(), stream, told: 5, committed: 4 }];

@@ -43,7 +43,7 @@ export async function entryOf(report: ChaosReport): Promise<Entry> {
     acknowledged: counts.acknowledged ?? 0,
     stored: counts.stored ?? 0,
     lost: counts.lost ?? 0,
-    doubled: report.violations.filter(({ what }) => what.includes('refused')).length,
+    doubled: counts.doubled ?? 0,
     forged: counts.forged ?? 0,
     lies: counts.lies ?? 0,
     longestRecoveryS: Math.round(report.longestRecoveryMs / 100) / 10,

@@ -38,6 +38,8 @@ export interface ChaosNetwork {
   readonly spools: SpoolWitness;
   readonly leases: LeaseWitness;
   readonly liar: Liar;
+  /** One more probe, enrolled and not started: for a fault that needs one to lose. */
+  guest(region: string, name: string): Promise<ChaosProbe>;
   /** Has the liar lie once in every way, in the name of a probe that is drawn. */
   lie(random: Random): Promise<void>;
   /** Straight to PostgreSQL, for the checker and for faults. */
@@ -61,6 +63,7 @@ export interface NetworkOptions {
   readonly hubEnv?: Readonly<Record<string, string>>;
   readonly probeEnv?: Readonly<Record<string, string>>;
   readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
 }
 
 /** What closes later than this is left to end by itself: its process ends with ours. */
@@ -73,15 +76,14 @@ const hubCount = 2;
 
 /** Two hub replicas, four probes in two regions, Kafka, PostgreSQL and targets, each link through a proxy of ours. */
 export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwork> {
-  const { folder, rate, random, bundles, say } = options;
+  const { folder, rate, random, bundles, say, signal } = options;
   await mkdir(folder, { recursive: true });
   const closing: (() => Promise<unknown>)[] = [];
   const close = async () => {
-    for (const end of closing.splice(0).reverse())
-      await endsWithin(
-        end().catch(() => undefined),
-        closeMs,
-      );
+    for (const end of closing.splice(0).reverse()) {
+      const ended = end().catch(() => undefined);
+      await endsWithin(ended, closeMs);
+    }
   };
   try {
     const links = new Map<string, Link>();
@@ -159,6 +161,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       cwd: folder,
     });
 
+    signal.throwIfAborted();
     say('the schema and the topics');
     await runToEnd(command(['migrate', 'up'], hubEnv(postgres.url(), kafka.adminAddress)));
 
@@ -203,6 +206,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       return db;
     };
 
+    signal.throwIfAborted();
     say('endpoints and probes');
     const keys = await readHubKeys(join(folder, 'keys'));
     const { token } = await createApiToken(db, keys, {
@@ -215,21 +219,19 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
     const operator = { ...base, PARALLAX_HUB: publicUrl, PARALLAX_TOKEN: token };
     const cli = (args: readonly string[]) => runToEnd(command(args, operator));
     const enrollment = async (region: string) => (await cli(['enroll', '--region', region])).trim();
-    const tokens: string[] = [];
-    for (const region of regions) {
-      for (let at = 0; at < probesPerRegion; at += 1) tokens.push(await enrollment(region));
-    }
+    // A region is there with its first enrollment token.
+    for (const region of regions) await enrollment(region);
     const file = join(folder, 'endpoints.yaml');
     await writeFile(file, stringify({ endpoints: endpointsFor(rate, targetLink.port, targets.decoyPort) }));
     await cli(['endpoints', 'apply', file, '--source', 'chaos']);
 
     const leases = watchLeases(database);
     closing.push(() => leases.stop());
-    const probes: ChaosProbe[] = [];
-    for (const [at, enroll] of tokens.entries()) {
-      const region = regions[Math.floor(at / probesPerRegion)] ?? 'a';
-      const name = `${region}-${(at % probesPerRegion) + 1}`;
+    const spools = await witnessSpools(join(folder, 'witness'));
+    closing.push(() => spools.stop());
+    async function makeProbe(region: string, name: string): Promise<ChaosProbe> {
       const dataDir = join(folder, 'probes', name);
+      const token = await enrollment(region);
       const toHub = await link(`probe-${name}>hub`, toHubs, leases.sees);
       const launch = () =>
         command(
@@ -239,7 +241,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
             ...['--data', dataDir, '--name', name],
             ...['--allow-network', `127.0.0.1/32:${targetLink.port}`],
           ],
-          { ...base, PARALLAX_ENROLL_TOKEN: enroll, ...options.probeEnv },
+          { ...base, PARALLAX_ENROLL_TOKEN: token, ...options.probeEnv },
         );
       const probe = await manage({
         name: `probe-${name}`,
@@ -247,14 +249,16 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
         random: random.split(name),
         launch,
       });
-      probes.push({ ...probe, region, dataDir, launch });
+      spools.watch(probe.name, join(dataDir, 'spool'));
       closing.push(() => probe.destroy());
+      return { ...probe, region, dataDir, launch };
     }
-    const spools = await witnessSpools(
-      new Map(probes.map(({ name, dataDir }) => [name, join(dataDir, 'spool')])),
-      join(folder, 'witness'),
-    );
-    closing.push(() => spools.stop());
+    const probes: ChaosProbe[] = [];
+    for (const region of regions) {
+      for (let at = 1; at <= probesPerRegion; at += 1)
+        probes.push(await makeProbe(region, `${region}-${at}`));
+    }
+    signal.throwIfAborted();
     for (const probe of probes) await probe.start();
     const liar = await makeLiar({
       hub: publicUrl,
@@ -288,6 +292,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       leases,
       liar,
       lie,
+      guest: makeProbe,
       db: database,
       topic,
       env: hubEnv(postgres.url(), kafka.adminAddress),
@@ -301,16 +306,21 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
   }
 }
 
-/** One second apart, both regions: half as many endpoints as checks a second; a tenth of each unhealthy kind. */
+/**
+ * Each is checked once a second: half as many endpoints as checks a second in both regions, apart from a tenth for each
+ * region alone; and a tenth of each unhealthy kind.
+ */
 function endpointsFor(rate: number, port: number, decoyPort: number): object[] {
-  const count = Math.max(10, Math.round(rate / regions.length));
+  const count = Math.max(10, Math.round(rate / (0.9 * regions.length)));
   const kindOf = (at: number) => ['failing', 'slow', 'mixed'][at % 10] ?? 'ok';
+  const only = (at: number) => regions[(at % 20) - 10];
   const common = { interval: '1s', timeout: '700ms', retries: { count: 0 } };
   return [
     ...Array.from({ length: count }, (_, at) => ({
       ...common,
-      name: `${kindOf(at)}-${at}`,
+      name: only(at) ? `only-${only(at)}-${at}` : `${kindOf(at)}-${at}`,
       url: `http://127.0.0.1:${port}/${kindOf(at)}/${at}`,
+      ...(only(at) && { regions: [only(at)] }),
     })),
     // Nobody named these networks to a probe: not a connection may leave for them.
     ...[`127.0.0.1:${decoyPort}`, `localhost:${decoyPort}`, `[::ffff:127.0.0.1]:${decoyPort}`].map(

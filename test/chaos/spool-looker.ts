@@ -2,13 +2,19 @@
 import { linkSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 
 export interface LookerData {
   /** Spool folders by the name of their probe. */
-  readonly spools: ReadonlyMap<string, string>;
+  readonly spools: Map<string, string>;
   /** Where the second names stand. */
   readonly folder: string;
+}
+
+/** A message to the thread: one more spool. */
+export interface WatchSpool {
+  readonly probe: string;
+  readonly spool: string;
 }
 
 /** Between probe, stream, file and inode in the name of a file: none of them has it. */
@@ -50,6 +56,7 @@ function listed(folder: string): string[] {
 if (workerData !== null && typeof workerData === 'object' && 'spools' in workerData) {
   const data = workerData as LookerData;
   const known = new Set<string>();
+  parentPort?.on('message', ({ probe, spool }: WatchSpool) => data.spools.set(probe, spool));
   for (;;) {
     linkSegments(data, known);
     await wait(everyMs);

@@ -8,7 +8,7 @@ import { scanRecords } from '../../probe/spool/record.ts';
 import { readSealed } from '../../probe/spool/sealed-record.ts';
 import { decodeBatch } from '../../shared/batch.ts';
 import { resultKey } from '../flow/spool-witness.ts';
-import { type LookerData, linkSegments, separator } from './spool-looker.ts';
+import { type LookerData, linkSegments, separator, type WatchSpool } from './spool-looker.ts';
 
 /** A result that a probe acknowledged, and where it stood. */
 export interface Acknowledged {
@@ -20,6 +20,8 @@ export interface Acknowledged {
 }
 
 export interface SpoolWitness {
+  /** From now on also this spool, which need not be there yet. */
+  watch(probe: string, spool: string): void;
   /** All that was ever in the spools, by key, apart from what was settled. Cheap where little is new. */
   read(): Promise<ReadonlyMap<string, Acknowledged>>;
   /** What was due before this instant (epoch microseconds) is accounted for: it is forgotten, with its files. */
@@ -46,10 +48,8 @@ interface Segment {
  * Keeps a second name for every segment of these spools, so that what is deleted there can still be read. A fault that
  * damages a file in place damages this name too: it calls read() before.
  */
-export async function witnessSpools(
-  spools: ReadonlyMap<string, string>,
-  folder: string,
-): Promise<SpoolWitness> {
+export async function witnessSpools(folder: string): Promise<SpoolWitness> {
+  const spools = new Map<string, string>();
   const seen = new Map<string, Segment>();
   const known = new Map<string, Acknowledged>();
   const linked = new Set<string>();
@@ -99,6 +99,11 @@ export async function witnessSpools(
   }
 
   return {
+    watch(probe, spool) {
+      spools.set(probe, spool);
+      const more: WatchSpool = { probe, spool };
+      looker.postMessage(more);
+    },
     async read() {
       await look();
       for (const one of seen.values()) if (!one.done) await readNew(one);

@@ -1,7 +1,14 @@
 import type { Fault } from '../fault.ts';
 import { deepFaults } from './deep.ts';
 import { linkFaults, replicasApart } from './links.ts';
-import { killFaults, liarFault, restartFaults, stopFaults, twoOnOneFolder } from './processes.ts';
+import {
+  killFaults,
+  liarFault,
+  restartFaults,
+  revokedFault,
+  stopFaults,
+  twoOnOneFolder,
+} from './processes.ts';
 
 /** Every way this machine knows to break a network: adding one is one line here. */
 export const allFaults: readonly Fault[] = [
@@ -11,6 +18,7 @@ export const allFaults: readonly Fault[] = [
   ...linkFaults,
   replicasApart,
   twoOnOneFolder,
+  revokedFault,
   liarFault,
   ...deepFaults,
 ];

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Fault } from '../fault.ts';
-import type { ChaosNetwork } from '../network.ts';
+import { type ChaosNetwork, regions } from '../network.ts';
 import { manage } from '../process.ts';
 import type { Random } from '../random.ts';
 
@@ -94,6 +94,41 @@ export const twoOnOneFolder: Fault = {
       detail: `a second process on the folder of ${probe.name}`,
       async heal() {
         await second.stop();
+      },
+    };
+  },
+};
+
+let guests = 0;
+
+/**
+ * One more probe joins a region, works for a while, and is revoked. It must stop, and nothing that it checks afterwards
+ * may be stored; what lies in its spool by then is nobody's any more.
+ */
+export const revokedFault: Fault = {
+  name: 'probe.revoked',
+  area: 'probe',
+  mayReject: ['probe_revoked'],
+  async inject(network, random, signal) {
+    guests += 1;
+    const name = `guest-${guests}`;
+    const guest = await network.guest(random.pick(regions), name);
+    await guest.start();
+    await wait(random.int(6000, 12_000), undefined, { signal });
+    const id = async () =>
+      (await network.db().maybeOne<{ id: number }>('select id from probes where name = $1::text', [name]))
+        ?.id;
+    const probeId = await id();
+    if (probeId !== undefined) {
+      await network.cli(['probes', 'revoke', String(probeId), '--reason', 'chaos']);
+    }
+    return {
+      detail:
+        probeId === undefined ? `${guest.name} never came to enroll` : `${guest.name} joined and is revoked`,
+      heal: () => guest.destroy(),
+      async destroyed() {
+        const keys = [...(await network.spools.read()).keys()];
+        return new Set(keys.filter((key) => Number(key.split('|')[3]) === probeId));
       },
     };
   },
