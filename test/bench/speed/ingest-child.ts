@@ -20,6 +20,8 @@ export interface IngestTask extends LoadShape {
 }
 
 export interface IngestTold {
+  /** Its partitions are its own. */
+  readonly ready: boolean;
   readonly stored: number;
   readonly rejected: number;
   readonly skipped: number;
@@ -80,7 +82,8 @@ await bus.start(ingest.handle);
 const tell = () => {
   const { user, system } = process.cpuUsage();
   const rssMb = process.memoryUsage.rss() / 1e6;
-  process.stdout.write(`${JSON.stringify({ ...told, cpuSeconds: (user + system) / 1e6, rssMb })}\n`);
+  const { ready } = bus.status();
+  process.stdout.write(`${JSON.stringify({ ...told, ready, cpuSeconds: (user + system) / 1e6, rssMb })}\n`);
 };
 tell();
 const ticker = setInterval(tell, 1000);
