@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Bus } from './ingest/bus.ts';
 import type { Database } from './store/database.ts';
 
@@ -50,6 +50,17 @@ export function watchHub(registry: Registry, { db, bus }: { db: Database; bus: P
     collect() {
       this.reset();
       for (const { partition, lag } of bus.status().partitions ?? []) this.set({ partition }, lag);
+    },
+  });
+  let told = 0;
+  new Counter({
+    name: 'parallax_bus_dropped_messages_total',
+    help: 'Messages that the log dropped before they were read: its retention is too short; their probes send them again',
+    registers,
+    collect() {
+      const { dropped = 0 } = bus.status();
+      this.inc(dropped - told);
+      told = dropped;
     },
   });
 }

@@ -42,6 +42,8 @@ export interface BusStatus {
   readonly lag: number | null;
   /** The partition that is furthest behind, where that is known. */
   readonly slowest?: PartitionLag | null;
+  /** Messages that the log dropped before they were read, since the start. */
+  readonly dropped?: number;
   /** Each partition that is this replica's; null where it has none, or reads none. */
   readonly partitions?: readonly PartitionLag[] | null;
 }

@@ -50,7 +50,15 @@ export function createKafkaBus(options: KafkaBusOptions): Bus {
       const partitions = reading ? reader.lags() : null;
       const lag = partitions?.reduce((sum, one) => sum + one.lag, 0) ?? null;
       const slowest = partitions?.toSorted((a, b) => b.lag - a.lag)[0] ?? null;
-      return { kind: 'kafka', ready: reason === null, reason, lag, slowest, partitions };
+      return {
+        kind: 'kafka',
+        ready: reason === null,
+        reason,
+        lag,
+        slowest,
+        partitions,
+        dropped: reader.dropped(),
+      };
     },
     async stop() {
       await sender.stop();

@@ -29,6 +29,8 @@ export interface Reader {
   trouble(): string | null;
   /** Of this member's partitions; null where it has none, or does not know them yet. */
   lags(): readonly PartitionLag[] | null;
+  /** Messages that the log dropped before they were read, since the start. */
+  dropped(): number;
   /** Finishes what is in hand, within 4 s. */
   stop(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export function createReader(options: ReaderOptions): Reader {
   let reads: LogTopic = { clusterId: '', topic, topicId: null };
   let seating: Promise<void> = Promise.resolve();
   let seatsAgain = false;
+  let dropped = 0;
   let why: string | null = 'not connected to Kafka yet';
   let refusal: string | null = null;
   let pauseMs = retryMs[0];
@@ -88,7 +91,7 @@ export function createReader(options: ReaderOptions): Reader {
         const seats = read.seats.filter(({ partition }) => partitions.includes(partition));
         const unseen = partitions.length - seats.length;
         if (unseen > 0) throw new Error(`the leader of ${unseen} partitions is not known yet`);
-        await takeSeats(options, { ...read, seats });
+        dropped += await takeSeats(options, { ...read, seats });
         if (isOver()) return;
         reads = read;
         for (const { partition, nextOffset } of seats) {
@@ -230,6 +233,7 @@ export function createReader(options: ReaderOptions): Reader {
       void watchLog({ look, everyMs: lookEveryMs, signal: stopping.signal, log, onRefusal: fail });
     },
     trouble: () => refusal ?? why,
+    dropped: () => dropped,
     lags() {
       const lags = places.lags();
       return lags.length === 0 ? null : lags;

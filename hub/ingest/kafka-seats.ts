@@ -1,6 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import { advanceProgress } from '../store/advance-progress.ts';
 import type { Database } from '../store/database.ts';
+import { noteAlarm } from '../store/note-alarm.ts';
 import { insertProgress, listProgress, nameProgress } from '../store/seat-progress.ts';
 import type { KafkaLog } from './kafka-client.ts';
 import { readTopicId } from './kafka-topic-id.ts';
@@ -45,20 +46,35 @@ export async function readSeats({ kafka, topic, db }: SeatingOptions): Promise<S
   return { ...log, seats: seatsOf(log, log.ends, await listProgress(db, topic)) };
 }
 
-/** Writes down where reading of these partitions begins, with what was lost before it could be read. */
+/**
+ * Writes down where reading of these partitions begins, and raises an alarm for what was lost before it could be read.
+ * Resolves to how many messages that was.
+ */
 export async function takeSeats(
   { topic, db, log }: SeatingOptions,
   { clusterId, topicId, seats }: Pick<Seating, 'clusterId' | 'topicId' | 'seats'>,
-): Promise<void> {
+): Promise<number> {
+  let dropped = 0;
   for (const { partition, nextOffset, known, lost } of seats) {
     if (known === 'no') await insertProgress(db, { clusterId, topic, partition, nextOffset, topicId });
     if (known === 'unnamed') await nameProgress(db, { clusterId, topic, partition, topicId });
     if (!lost) continue;
     const messages = lost.to - lost.from;
+    await db.transaction(async (sql) => {
+      await advanceProgress(sql, [{ clusterId, topic, partition, expected: lost.from, next: lost.to }]);
+      const subject = `topic:${topic}[${partition}]`;
+      await noteAlarm(sql, {
+        actor: 'hub:ingest',
+        action: 'alarm.log_dropped',
+        subject,
+        after: { ...lost, messages },
+      });
+    });
+    dropped += messages;
     log.error(
       { topic, partition, ...lost, messages },
       'the log dropped messages before they were read: their probes send them again; its retention is too short for how long the hub was away',
     );
-    await advanceProgress(db, [{ clusterId, topic, partition, expected: lost.from, next: lost.to }]);
   }
+  return dropped;
 }

@@ -109,6 +109,13 @@ describe.skipIf(!kafka)('what happens to the log', () => {
     await until(async () => (await scene.passed()) === 60, 30_000);
     expect(await scene.count('results')).toBeGreaterThanOrEqual(6);
     expect(scene.refusals).toEqual([]);
+    const missing = 60 - (await scene.count('results'));
+    expect(running.status().dropped).toBe(missing);
+    expect(
+      await scene.db.one(
+        `select sum((after->>'messages')::int)::int4 as messages from audit_log where action = 'alarm.log_dropped'`,
+      ),
+    ).toEqual({ messages: missing });
     await scene.publish(running, 5);
     await until(async () => (await scene.passed()) === 65, 30_000);
   }, 60_000);
