@@ -97,8 +97,7 @@ describe.skipIf(!jars)('a network on a Kafka that believes nobody', () => {
     await target?.close();
     await kafka?.stop();
     await forgetData(data);
-    if (process.env.KEEP) console.log('kept', folder);
-    else await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   });
   let witness: Awaited<ReturnType<typeof witnessSpools>>;
 
