@@ -33,7 +33,7 @@ export interface PlanOptions {
 }
 
 /**
- * Drawn: every fault comes once before any comes again, and half of the rounds are pairs, with those pairs first that
+ * Drawn: every fault comes once before any comes again, and three of five rounds are pairs, with those pairs first that
  * have not been yet.
  */
 export function drawnPlan({ faults, random, pairs, longestMs }: PlanOptions): Plan {
@@ -60,7 +60,7 @@ export function drawnPlan({ faults, random, pairs, longestMs }: PlanOptions): Pl
     next() {
       at += 1;
       const first = take();
-      const second = pairs && random.chance(0.5) ? partner(first) : null;
+      const second = pairs && random.chance(0.6) ? partner(first) : null;
       const drawn = second ? [first, second] : [first];
       if (second) covered.add(pairOf(drawn.map(({ name }) => name)));
       const holdMs = Math.min(longestMs, random.int(3000, random.chance(0.2) ? 60_000 : 15_000));
