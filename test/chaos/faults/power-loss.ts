@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Fault } from '../fault.ts';
@@ -10,6 +10,19 @@ import { keysInTree, without } from './spool-files.ts';
 
 /** A write whose sync is not even asked for after so long is one that nobody syncs: only a shorter one is excused. */
 const graceMs = 250;
+
+/** On a busy machine a probe takes long to start: what is pulled before it writes anything shows nothing. */
+async function isAtWork(log: string, signal: AbortSignal): Promise<void> {
+  const untilMs = performance.now() + 25_000;
+  while (performance.now() < untilMs && !signal.aborted) {
+    const { size } = await stat(log).catch(() => ({ size: 0 }));
+    if (size > atWorkBytes) return;
+    await wait(100);
+  }
+}
+
+/** Its lock, its lease, its assignments, and the first results. */
+const atWorkBytes = 60_000;
 
 /**
  * The power of a probe's machine goes, and comes back: what no sync had confirmed is there, or not, or in part. It was
@@ -30,7 +43,8 @@ export const powerLossFault: Fault = {
     preloads.add('record-disk');
     env.set('PARALLAX_CHAOS_DISK', probe.dataDir).set('PARALLAX_CHAOS_DISK_LOG', log);
     await startChanged(probe);
-    await wait(random.int(4000, 9000), undefined, { signal }).catch(() => undefined);
+    await isAtWork(log, signal);
+    await wait(random.int(1500, 5000), undefined, { signal }).catch(() => undefined);
 
     const endMs = performance.timeOrigin + performance.now();
     await probe.destroy();
