@@ -101,11 +101,13 @@ export function encodeBatch(batch: Batch): Uint8Array {
 export interface OpenedBatch extends Batch {
   /** Results whose words are not known here, as a newer probe's may be: `wire` is what stands in the record. */
   readonly refused: readonly { readonly why: string; readonly wire: unknown }[];
+  /** Of the record, before it was compressed: about what it takes in memory. */
+  readonly inflatedBytes: number;
 }
 
 /** Throws BatchError; what it returns has the shape of a Batch, every code known and every number finite. */
 export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
-  const { refused, ...batch } = openBatch(value, schemaVersion);
+  const { refused, inflatedBytes: _, ...batch } = openBatch(value, schemaVersion);
   if (refused[0]) throw new BatchError('invalid', refused[0].why);
   return batch;
 }
@@ -147,6 +149,7 @@ export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch
     results,
     gaps: wire.gaps.map((gap) => ({ ...gap })),
     refused,
+    inflatedBytes: raw.length,
   };
 }
 

@@ -1,7 +1,7 @@
 export interface BrakeOptions {
   /** Given back each second: a fiftieth of a core. A probe with 500 checks a second, all refused, stays below a third. */
   readonly refillUs?: number;
-  /** What may be wasted at once: 4000 batches that were there already, as after an outage. */
+  /** What may be wasted at once: 1200 batches that were there already, as a probe sends again at once after an outage. */
   readonly burstUs?: number;
   /** Most that are kept in mind; the one longest without a fault goes first. */
   readonly maxKept?: number;
@@ -27,7 +27,7 @@ interface Budget {
 const backwardsMs = 60_000;
 
 export function createBrake(options: BrakeOptions = {}): Brake {
-  const { refillUs = 20_000, burstUs = 2_000_000, maxKept = 10_000 } = options;
+  const { refillUs = 20_000, burstUs = 600_000, maxKept = 10_000 } = options;
   const budgets = new Map<number | string, Budget>();
   /** Let go with room for a while, so that it is not held and let go with every batch. */
   const enoughUs = burstUs / 10;

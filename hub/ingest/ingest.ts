@@ -4,6 +4,7 @@ import type { Database } from '../store/database.ts';
 import type { Keeper } from '../store/keeper.ts';
 import type { Registry } from '../trust/registry.ts';
 import type { BatchHandler, IncomingBatch } from './bus.ts';
+import { createDecodedRoom } from './decoded-room.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createIngestMetrics, type IngestMetrics } from './ingest-metrics.ts';
 import { createLanes } from './lanes.ts';
@@ -33,6 +34,9 @@ export interface Ingest {
   readonly handle: BatchHandler;
 }
 
+/** Some 600 full batches, and several transactions' worth. In memory they take three times as much. */
+const maxDecodedBytes = 64 * 1024 * 1024;
+
 /** How often one transaction is tried before its batches go back to the bus, which then waits. */
 const tries = { again: 10, away: 3 };
 
@@ -50,6 +54,7 @@ export function createIngest(options: IngestOptions): Ingest {
   const { brake } = options;
   const guard = createGuard({ registry, now, ...(brake && { brake }) });
   const room = createRejectRoom({ now });
+  const decoded = createDecodedRoom(maxDecodedBytes);
   const looks = {
     registry: lookAt('registry', () => registry.refresh()),
     partitions: lookAt('partitions', keeper.tend),
@@ -59,7 +64,12 @@ export function createIngest(options: IngestOptions): Ingest {
     const stored: Promise<void>[] = [];
     let breathedMs = performance.now();
     for (const one of incoming) {
-      const adding = gather.add(guard.stops(one) ?? (await verified(one)), signal);
+      const unread = guard.stops(one);
+      if (!unread) await decoded.free(signal);
+      const batch = unread ?? (await verified(one));
+      const bytes = batch.decodedBytes ?? one.value.length;
+      decoded.take(bytes);
+      const adding = gather.add(batch, signal).finally(() => decoded.leave(bytes));
       // It may fail while others are still verified, and is told of below.
       adding.catch(() => undefined);
       stored.push(adding);

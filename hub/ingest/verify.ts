@@ -39,6 +39,8 @@ export interface VerifiedBatch {
   readonly rejects: readonly Reject[];
   /** What this replica may only not know yet: worth one look at the newest before the verdict is final. */
   readonly doubt: 'registry' | 'partitions' | null;
+  /** What it takes in memory, about; as on the wire where it is not told. */
+  readonly decodedBytes?: number;
   /** What is left of a batch that the database would not take. */
   readonly poison?: true;
   /** Verified a second time, as its partition was gone. */
@@ -137,7 +139,8 @@ function sift(
     } else results.push(result);
   }
   const claim = { ...claimOf(batch, probe), gaps: batch.gaps };
-  return { incoming, claim, regionId: probe.regionId, results, rejects, doubt };
+  const { inflatedBytes: decodedBytes } = batch;
+  return { incoming, claim, regionId: probe.regionId, results, rejects, doubt, decodedBytes };
 }
 
 /** Its strings may have two megabytes, and a hundred such are kept an hour. */

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { benchCheck } from './check-bench.ts';
 import { benchGrowth } from './growth-bench.ts';
 import { benchLease } from './lease-bench.ts';
+import { benchLiar } from './liar/liar-bench.ts';
 import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
@@ -40,6 +41,7 @@ const benches: Readonly<Record<string, Bench>> = {
       say,
     ),
   growth: (_, say) => benchGrowth(say),
+  liar: ({ seconds, rate }, say) => benchLiar({ seconds: seconds ?? 8, rate: rate ?? 10_000 }, say),
   e2e: ({ minutes, probes, rate, rows, pairs, keep }, say) =>
     benchE2e(
       {
@@ -67,7 +69,7 @@ const benches: Readonly<Record<string, Bench>> = {
 };
 
 /** Minutes each: only where they are named. */
-const byNameAlone = new Set(['lease', 'growth', 'wire', 'ingest', 'e2e']);
+const byNameAlone = new Set(['lease', 'liar', 'growth', 'wire', 'ingest', 'e2e']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
@@ -77,6 +79,8 @@ const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--second
   lease      a hub with [--probes 10000] that poll for leases, [--regions 50] and [--endpoints 100000]: at rest, through
              edits and through restarts; about five minutes
   growth     how cost grows with endpoints, regions, probes and history, three sizes each, as a table; about 20 minutes
+  liar       one probe that lies in fourteen ways at [--rate 10000] messages a second: what an honest one beside it waits,
+             what a lie costs, with the brake and without; about six minutes
   wire       bytes a result between probe and broker, beside JSON with gzip of the same results
   ingest     storing in a table of [--rows 20000000] of [--pairs 1000000] with checkpoints running, beside psql's copy of
              the same rows; the table is built once and kept in [--keep .bench]; about six minutes, the first time more
