@@ -4,7 +4,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { until } from '../hub/ingest/until.ts';
-import { type Link, type LinkMode, openLink } from './link.ts';
+import { type Link, openLink } from './link.ts';
+import type { LinkMode } from './link-mode.ts';
 import { createRandom } from './random.ts';
 
 const closing: (() => unknown)[] = [];

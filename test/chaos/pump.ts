@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { LinkMode } from './link.ts';
+import type { LinkMode } from './link-mode.ts';
 import type { Random } from './random.ts';
 
 /** One direction of a connection. */

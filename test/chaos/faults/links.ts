@@ -1,5 +1,5 @@
 import type { Fault } from '../fault.ts';
-import type { LinkMode } from '../link.ts';
+import type { LinkMode } from '../link-mode.ts';
 import type { ChaosNetwork } from '../network.ts';
 import type { Random } from '../random.ts';
 
