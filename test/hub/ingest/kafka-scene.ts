@@ -48,7 +48,12 @@ export async function makeKafkaScene(address: string): Promise<KafkaScene> {
   const buses: Bus[] = [];
   let published = 0;
   const admin: KafkaScene['admin'] = (work) => withAdmin(kafkaClient(config, quiet), work);
-  const makeTopic = async () => void (await createTopics(config, env, quiet));
+  /** A leader may be named before it takes its seat. */
+  async function makeTopic(): Promise<void> {
+    await createTopics(config, env, quiet);
+    const leads = () => admin((client) => client.fetchTopicOffsets(topic)).then((ends) => ends.length > 0);
+    await until(() => leads().catch(() => false), 20_000);
+  }
   await makeTopic();
 
   function bus(over: Partial<KafkaBusOptions> = {}): Bus {
