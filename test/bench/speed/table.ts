@@ -86,6 +86,7 @@ export async function openTable(
       async copy(name) {
         await drop(name);
         await admin.run(`create database ${name} template ${template} strategy file_copy`);
+        await warm(urlOf(name));
         return urlOf(name);
       },
       drop,
@@ -103,6 +104,22 @@ export async function openTable(
 
 export async function removeTable(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
+}
+
+/** What a hub that has run for an hour has in memory: newest results, and the index of the hour. */
+async function warm(url: string): Promise<void> {
+  const db = openDatabase({ url, maxConnections: 1, queryTimeoutMs: null });
+  try {
+    await db.run('create extension if not exists pg_prewarm');
+    await db.run(
+      `select pg_prewarm(i.indexrelid) from pg_index i join pg_inherits h on h.inhrelid = i.indrelid
+       where h.inhparent = 'results'::regclass and pg_relation_size(h.inhrelid) > 0
+       order by i.indrelid desc limit 2`,
+    );
+    await db.run("select pg_prewarm('latest_results'), pg_prewarm('latest_results_pkey')");
+  } finally {
+    await db.end();
+  }
 }
 
 /** All that the rows depend on but the schema: a kept table is brought up as a hub would. */
