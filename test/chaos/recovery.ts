@@ -60,7 +60,7 @@ async function missingNow(
   const probes = await network
     .db()
     .many<{ id: number; name: string }>(
-      "select id, name from probes where status = 'active' and name <> 'liar'",
+      "select id, name from probes where status = 'active' and name <> 'liar' and name not like 'guest-%'",
     );
   for (const { id, name } of probes) {
     const agoMs = Date.now() - (newest.get(id) ?? 0);

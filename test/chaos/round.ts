@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { endsWithin } from '../../hub/process/tethered.ts';
 import type { Checker } from './check.ts';
 import type { Injected } from './fault.ts';
 import type { Finding, Violation } from './invariants/invariant.ts';
@@ -6,6 +7,8 @@ import type { ChaosNetwork } from './network.ts';
 import type { Round } from './plan.ts';
 import type { Random } from './random.ts';
 import { type Recovery, recovers } from './recovery.ts';
+
+const healMs = 120_000;
 
 /** What faults of earlier rounds excuse for good. */
 export interface Excuses {
@@ -61,7 +64,13 @@ async function breakAndHeal(round: Round, { network, excuses, random, tell, sign
   try {
     for (const [index, fault] of round.faults.entries()) {
       if (index > 0) await wait(round.apartMs, undefined, { signal });
-      const one = await fault.inject(network, random.split(fault.name), signal);
+      const one = await fault.inject(network, random.split(fault.name), signal).catch((error: unknown) => {
+        // What the first broke may be what the second needs to break something.
+        if (index === 0 || signal.aborted) throw error;
+        tell(fault.name, `NOT INJECTED: ${error instanceof Error ? error.message : error}`);
+        return null;
+      });
+      if (!one) continue;
       active.push(one);
       for (const reason of fault.mayReject ?? []) excuses.mayReject.add(reason);
       tell(fault.name, one.detail);
@@ -69,7 +78,10 @@ async function breakAndHeal(round: Round, { network, excuses, random, tell, sign
     await network.lie(random.split('lie')).catch(() => undefined);
     await wait(round.holdMs, undefined, { signal });
   } finally {
-    for (const one of random.shuffle(active)) await one.heal();
+    for (const one of random.shuffle(active)) {
+      if (!(await endsWithin(one.heal(), healMs)))
+        throw new Error(`not healed in ${healMs} ms: ${one.detail}`);
+    }
   }
   for (const one of active) {
     for (const key of (await one.destroyed?.()) ?? []) excuses.destroyed.add(key);
