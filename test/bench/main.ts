@@ -8,6 +8,7 @@ import { benchMemory } from './memory-bench.ts';
 import { type Row, tableOf } from './report.ts';
 import { benchSchedule } from './schedule-bench.ts';
 import { benchE2e } from './speed/e2e-bench.ts';
+import { benchIngestGrowth } from './speed/growth-bench.ts';
 import { benchIngest } from './speed/ingest-bench.ts';
 import { benchWire } from './speed/wire-bench.ts';
 
@@ -66,10 +67,12 @@ const benches: Readonly<Record<string, Bench>> = {
       },
       say,
     ),
+  'ingest-growth': ({ seconds, rows, keep }, say) =>
+    benchIngestGrowth({ seconds: seconds ?? 65, rows: rows ?? 20_000_000, keepDir: keep }, say),
 };
 
 /** Minutes each: only where they are named. */
-const byNameAlone = new Set(['lease', 'liar', 'growth', 'wire', 'ingest', 'e2e']);
+const byNameAlone = new Set(['lease', 'liar', 'growth', 'wire', 'ingest', 'ingest-growth', 'e2e']);
 
 const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--seconds 8] [--json]
 
@@ -86,6 +89,8 @@ const usage = `npm run bench -- [${Object.keys(benches).join('|')}]... [--second
              the same rows; the table is built once and kept in [--keep .bench]; about six minutes, the first time more
   e2e        Kafka to verified to stored at [--rate 30000] results a second from [--probes 10] for [--minutes 10], with
              broker and database on the same cores and the table of \`ingest\` there already
+  ingest-growth  what a result costs ingest as pairs, history and probes grow, three sizes each; about half an hour the
+             first time, as each table is built and kept in [--keep .bench]; --rows 4000000 is quicker
 
 Without a name the first three. --json prints {bench, what, value, unit, peer, limit, budget, within} a line.
 The exit code is 1 where a figure is over its budget. Loads to try by hand: parallax bench target|endpoints.`;
