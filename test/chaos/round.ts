@@ -24,7 +24,7 @@ export interface RoundContext {
   /** How long everything may take to come to rest after the last fault has healed. */
   readonly recoveryMs: number;
   /** What was done, as it is done. */
-  readonly tell: (fault: string, detail: string) => void;
+  readonly tell: (fault: string, detail: string, injected: boolean) => void;
   readonly signal: AbortSignal;
 }
 
@@ -67,25 +67,26 @@ async function breakAndHeal(round: Round, { network, excuses, random, tell, sign
       const one = await fault.inject(network, random.split(fault.name), signal).catch((error: unknown) => {
         // What the first broke may be what the second needs to break something.
         if (index === 0 || signal.aborted) throw error;
-        tell(fault.name, `NOT INJECTED: ${error instanceof Error ? error.message : error}`);
+        tell(fault.name, `NOT INJECTED: ${error instanceof Error ? error.message : error}`, false);
         return null;
       });
       if (!one) continue;
       active.push(one);
       for (const reason of fault.mayReject ?? []) excuses.mayReject.add(reason);
-      tell(fault.name, one.detail);
+      tell(fault.name, one.detail, true);
     }
     await network.lie(random.split('lie')).catch(() => undefined);
     await wait(round.holdMs, undefined, { signal });
   } finally {
-    for (const one of random.shuffle(active)) {
-      if (!(await endsWithin(one.heal(), healMs)))
-        throw new Error(`not healed in ${healMs} ms: ${one.detail}`);
-    }
+    for (const one of random.shuffle(active)) await healed(one);
   }
   for (const one of active) {
     for (const key of (await one.destroyed?.()) ?? []) excuses.destroyed.add(key);
     wentBack ||= one.databaseWentBack ?? false;
   }
   return { healedMs: Date.now(), wentBack };
+}
+
+async function healed({ detail, heal }: Injected): Promise<void> {
+  if (!(await endsWithin(heal(), healMs))) throw new Error(`not healed in ${healMs / 1000} s: ${detail}`);
 }

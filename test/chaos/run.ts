@@ -112,8 +112,8 @@ async function playAll(
       excuses,
       random: random.split(`round ${round.at}`),
       recoveryMs: recoveryMs ?? defaultRecoveryMs,
-      tell(fault, detail) {
-        injected[fault] = (injected[fault] ?? 0) + 1;
+      tell(fault, detail, happened) {
+        if (happened) injected[fault] = (injected[fault] ?? 0) + 1;
         story.push(`round ${round.at}: ${fault}: ${detail}`);
         say(`round ${round.at}  ${fault}: ${detail}`);
       },
