@@ -97,6 +97,7 @@ async function playAll(
   const story: string[] = [];
   const played: WrittenRound[] = [];
   const injected: Record<string, number> = {};
+  const pairs = new Set<string>();
   const violations: Violation[] = [];
   let counts: Readonly<Record<string, number>> = {};
   let longestRecoveryMs = 0;
@@ -106,6 +107,7 @@ async function playAll(
     const round = plan.next();
     if (!round) break;
     played.push(written(round));
+    const together: string[] = [];
     const end = await playRound(round, {
       network,
       checker,
@@ -113,12 +115,16 @@ async function playAll(
       random: random.split(`round ${round.at}`),
       recoveryMs: recoveryMs ?? defaultRecoveryMs,
       tell(fault, detail, happened) {
-        if (happened) injected[fault] = (injected[fault] ?? 0) + 1;
+        if (happened) {
+          injected[fault] = (injected[fault] ?? 0) + 1;
+          together.push(fault);
+        }
         story.push(`round ${round.at}: ${fault}: ${detail}`);
         say(`round ${round.at}  ${fault}: ${detail}`);
       },
       signal,
     });
+    if (together.length > 1) pairs.add(pairOf(together));
     const bounds = gauge.finding();
     counts = { ...counts, ...end.counts, ...bounds.counts };
     violations.push(...end.violations, ...bounds.violations);
@@ -128,14 +134,13 @@ async function playAll(
     );
     if (violations.length === 0) await checker.settle(end.healedMs - unsettledMs);
   }
-  const pairs = played.filter(({ faults }) => faults.length > 1).map(({ faults }) => pairOf(faults));
   return {
     seed,
     minutes: (performance.now() - beganMs) / 60_000,
     rounds: played.length,
     checks: network.targets.total(),
     injected,
-    pairs: [...new Set(pairs)],
+    pairs: [...pairs],
     pairsPossible: plan.pairsPossible,
     counts,
     longestRecoveryMs,
