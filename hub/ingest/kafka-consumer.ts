@@ -52,6 +52,8 @@ export function createReader(options: ReaderOptions): Reader {
   let reads: LogTopic = { clusterId: '', topic, topicId: null };
   let seating: Promise<void> = Promise.resolve();
   let seatsAgain = false;
+  /** While brokers are away one takes longer than until the next. */
+  let commits = false;
   let dropped = 0;
   let why: string | null = 'not connected to Kafka yet';
   let refusal: string | null = null;
@@ -201,7 +203,10 @@ export function createReader(options: ReaderOptions): Reader {
     const offsets = places
       .offsets()
       .map(([partition, offset]) => ({ topic, partition, offset: String(offset) }));
-    if (offsets.length > 0 && !stopped()) await consumer?.commitOffsets(offsets).catch(() => undefined);
+    if (commits || offsets.length === 0 || stopped()) return;
+    commits = true;
+    await consumer?.commitOffsets(offsets).catch(() => undefined);
+    commits = false;
   }
 
   async function keepConnecting(handler: BatchHandler): Promise<void> {
