@@ -18,6 +18,7 @@ import { benchProbeKey } from '../bench/scale/probe-key.ts';
 import { type OwnProcess, ownNetwork } from '../flow/own-network.ts';
 import { buildOnce } from '../flow/up-process.ts';
 import { type Complaints, complaintsIn, complaintsOf } from './complaints.ts';
+import { askable, openLiveHeap } from './live-heap.ts';
 import type { ProducerOrder } from './producer-child.ts';
 import type { Watched } from './watch.ts';
 
@@ -77,6 +78,7 @@ export async function startSoakNetwork(rate: number, say: (line: string) => void
     });
     ending.push(() => target.close());
     process.env.PARALLAX_LOG_LEVEL = 'warn';
+    process.env.NODE_OPTIONS = askable;
     const network = await ownNetwork();
     ending.push(() => network.end());
     const env = `soak-${randomBytes(3).toString('hex')}`;
@@ -125,13 +127,22 @@ export async function startSoakNetwork(rate: number, say: (line: string) => void
     const processes = [{ name: 'hub', process: hub }, ...real];
     // A broker that has just started is not found at once: what is said while all come up is not what is looked for.
     const before = new Map(processes.map(({ name, process }) => [name, process.said().length]));
+    delete process.env.NODE_OPTIONS;
+    const ours: Watched[] = [];
+    for (const { name, process } of processes) {
+      const heap = await openLiveHeap(process.said());
+      ending.push(async () => heap.close());
+      // A probe has its budget (DESIGN); a hub of a few hundred endpoints has nothing to hold a gigabyte for.
+      const bound = { mb: name === 'hub' ? 1000 : 150, descriptors: 500 };
+      ours.push({ name, pid: process.pid, heap, bound });
+    }
     const from = { postgres: await sizeOf(logs.postgres), kafka: await sizeOf(logs.kafka) };
     return {
       db,
       watched: [
-        ...processes.map(({ name, process }) => ({ name, pid: process.pid, bound: null })),
-        { name: 'postgres', pid: postgres.pid, bound: { mb: 600, descriptors: 10_000 } },
-        { name: 'kafka', pid: kafka.pid, bound: { mb: 800, descriptors: 2000 } },
+        ...ours,
+        { name: 'postgres', pid: postgres.pid, heap: null, bound: { mb: 600, descriptors: 10_000 } },
+        { name: 'kafka', pid: kafka.pid, heap: null, bound: { mb: 800, descriptors: 2000 } },
       ],
       order: {
         brokers: [kafka.address],

@@ -1,28 +1,39 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Sample } from './flat.ts';
+import type { LiveHeap } from './live-heap.ts';
 
 /** A process with its children, as it is looked at. */
 export interface Watched {
   readonly name: string;
   readonly pid: number;
+  /** Where ours can be asked for what it still holds; null for another's server. */
+  readonly heap: LiveHeap | null;
   /**
-   * Null for what is ours, which must be flat. Another's server fills what it was given: a JVM its heap, PostgreSQL's
-   * backends their caches of open files, one for each partition and index. It must stay below this.
+   * What it must stay below. Of another's server that is all that can be asked: a JVM fills its heap, PostgreSQL's
+   * backends their caches of open files, one for each partition and index.
    */
-  readonly bound: { readonly mb: number; readonly descriptors: number } | null;
+  readonly bound: { readonly mb: number; readonly descriptors: number };
 }
 
 export interface Growth {
+  /** MB that are left when the garbage is gone. */
+  readonly live: Sample[];
   /** MB (10^6 bytes) of memory that is its own: not files, not what PostgreSQL's processes share. */
   readonly memory: Sample[];
   readonly descriptors: Sample[];
 }
 
-export async function lookAt({ pid }: Watched, into: Growth, atMs: number): Promise<void> {
+export async function lookAt(
+  { pid, heap }: Watched,
+  into: Growth,
+  atMs: number,
+  deep: boolean,
+): Promise<void> {
   const pids = await familyOf(pid);
   const memory = await Promise.all(pids.map(anonymousMb));
   const descriptors = await Promise.all(pids.map(openDescriptors));
   into.memory.push({ atMs, value: sum(memory) });
+  if (deep && heap) into.live.push({ atMs, value: await heap.liveMb() });
   into.descriptors.push({ atMs, value: sum(descriptors) });
 }
 
