@@ -160,7 +160,7 @@ async function main(): Promise<number> {
   try {
     options = await readOptions(process.argv.slice(2));
   } catch (error) {
-    console.error(`chaos: ${error instanceof Error ? error.message : error}\n\n${usage}`);
+    console.error(`chaos: ${error instanceof Error ? error.message : error}; --help says what there is`);
     return 2;
   }
   if (options.mode === 'help') {
