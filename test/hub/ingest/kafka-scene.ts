@@ -20,7 +20,7 @@ export interface KafkaScene extends Scene {
   publish(bus: Bus, count: number): Promise<void>;
   published(): number;
   /** Waits until everything that was published is stored. */
-  stored(): Promise<void>;
+  stored(withinMs?: number): Promise<void>;
   /** The sum of kafka_progress. */
   passed(): Promise<number>;
   admin: <T>(work: Parameters<typeof withAdmin<T>>[1]) => Promise<T>;
@@ -93,7 +93,7 @@ export async function makeKafkaScene(address: string): Promise<KafkaScene> {
       }
     },
     published: () => published,
-    stored: () => until(async () => (await scene.count('results')) === published, 30_000),
+    stored: (withinMs = 30_000) => until(async () => (await scene.count('results')) === published, withinMs),
     passed: async () =>
       (
         await scene.db.one<{ sum: number }>(
