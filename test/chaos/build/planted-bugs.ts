@@ -77,7 +77,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'offset-first',
     what: 'stream and progress are committed before the rows that they speak of',
-    faults: ['hub.crash:ingest.before-rows'],
+    faults: ['hub.crash.ingest.before-rows'],
     patches: [
       {
         file: storeBatches,
