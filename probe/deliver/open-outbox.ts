@@ -43,6 +43,8 @@ interface Stream {
   readonly spool: Spool;
   readonly plan: DeliveryPlan;
   readonly loss: HubLoss;
+  /** The hub has other batches under its numbers: nothing it says of them is of ours. */
+  rolledBack: boolean;
 }
 
 const urgentMs = 100;
@@ -85,6 +87,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   const streams: Stream[] = [];
   let terms: OutboxTerms = { leaseVersion: 0, lingerMs: 1000, durable: [], kafka: null };
   let stopping = false;
+  const halted = Promise.withResolvers<void>();
   /** One change of streams at a time. */
   let changing: Promise<void> | null = null;
   const metrics = createOutboxMetrics(() => {
@@ -118,7 +121,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     });
     plan = delivery.attach(spool);
     for (const seq of early) plan.sealed(seq);
-    return { spool, plan, loss: createHubLoss(...(timing.hubLoss ?? [])) };
+    return { spool, plan, loss: createHubLoss(...(timing.hubLoss ?? [])), rolledBack: false };
   }
 
   function current(): Stream {
@@ -144,22 +147,30 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   }
 
   /**
-   * The hub has numbers that were never given here: the folder was put back from a backup. Whatever now gets one of
-   * them would be taken for a repetition, so what was added since goes into a new stream.
+   * The hub has numbers that were never sent from here: the folder was put back from a backup. Whatever now gets one of
+   * them would be taken for a repetition, so what is here goes into a new stream. What the hub has of it after all it
+   * recognises by the slot.
    */
-  async function leaveRolledBack(): Promise<void> {
-    const left = current();
-    log.error(
-      { stream: left.spool.stream },
-      'the hub has more of this spool than is here: was the folder restored? A new stream begins',
-    );
-    const next = await open(await makeStream(dir, identity, now()));
-    streams.unshift(next);
-    setPace();
+  async function leaveRolledBack(left: Stream): Promise<void> {
+    if (left === current()) {
+      log.error(
+        { stream: left.spool.stream },
+        'the hub has more of this spool than is here: was the folder restored? A new stream begins',
+      );
+      streams.unshift(await open(await makeStream(dir, identity, now())));
+      setPace();
+    }
     delivery.detach(left.spool);
     await left.spool.sealNow();
-    for (const result of await left.spool.addedHere()) void next.spool.add(result, false);
-    await next.spool.sealNow();
+    const { waiting, trouble } = left.spool.status();
+    if (waiting > 0)
+      throw new Error(`what waits in stream ${left.spool.stream} cannot be sealed: ${trouble}`);
+    for await (const results of left.spool.kept()) {
+      const { spool } = current();
+      // On disk before what it is copied from is gone; a disk that takes nothing holds up no stop.
+      await Promise.race([Promise.all(results.map((one) => spool.add(one, false))), halted.promise]);
+      if (stopping) return;
+    }
     await end(left);
   }
 
@@ -203,11 +214,15 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
       for (const each of streams) {
         const { spool, plan, loss } = each;
         const upTo = next.durable.find(({ stream }) => stream === spool.stream)?.upTo ?? 0;
-        if (spool === current().spool && upTo > spool.status().lastSeq) change(leaveRolledBack);
+        each.rolledBack ||= upTo > spool.status().lastSeq || plan.neverSent(upTo);
+        if (each.rolledBack) {
+          change(() => leaveRolledBack(each));
+          continue;
+        }
         // Streams past those asked for are not spoken of.
         const told = streams.indexOf(each) < mostStreams;
-        if (loss.hears(told && upTo < spool.status().durable, performance.now()))
-          change(() => tellLoss(each, upTo));
+        const { durable } = spool.status();
+        if (loss.hears(told ? upTo : durable, durable, performance.now())) change(() => tellLoss(each, upTo));
         spool.durableTo(upTo);
         plan.durable(upTo, performance.now());
       }
@@ -228,6 +243,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     },
     async stop(signal) {
       stopping = true;
+      halted.resolve();
       await changing;
       await Promise.all(streams.map(({ spool }) => spool.sealNow()));
       await delivery.drain(signal);

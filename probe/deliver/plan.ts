@@ -22,6 +22,8 @@ export interface DeliveryPlan {
   durable(upTo: number, nowMs: number): void;
   /** The hub has lost all above this number; of that, these are still here. */
   lostAbove(upTo: number, here: readonly SeqRange[]): void;
+  /** Whether one of these numbers was given in this process and never sent: then it is not ours that the hub has. */
+  neverSent(upTo: number): boolean;
   /** Puts back in line what was lost on the way and what was parked long enough. How many were lost. */
   again(nowMs: number): number;
   /** Batches to be sent or under way; parked ones are not among them. */
@@ -44,6 +46,8 @@ export function createDeliveryPlan(): DeliveryPlan {
   /** Handed over, and not known to be durable. */
   const handedOver = createSeqRanges();
   const inFlight = new Set<number>();
+  /** Of those sealed in this process. */
+  const unsent = createSeqRanges();
   const parked = new Map<number, number>();
   let liveFrom = 1;
   let lastSeq = 0;
@@ -68,6 +72,7 @@ export function createDeliveryPlan(): DeliveryPlan {
     },
     sealed(seq) {
       lastSeq = Math.max(lastSeq, seq);
+      unsent.add(seq);
       add(seq);
       if (todo.countFrom(liveFrom) > mostLive) liveFrom = lastSeq + 1;
     },
@@ -79,6 +84,7 @@ export function createDeliveryPlan(): DeliveryPlan {
     },
     sending(seq) {
       todo.remove(seq);
+      unsent.remove(seq);
       inFlight.add(seq);
     },
     sent(seq, nowMs) {
@@ -95,6 +101,7 @@ export function createDeliveryPlan(): DeliveryPlan {
     },
     gone(first, last) {
       todo.remove(first, last);
+      unsent.remove(first, last);
       handedOver.remove(first, last);
       for (const seq of inFlight) if (seq >= first && seq <= last) inFlight.delete(seq);
       for (const seq of parked.keys()) if (seq >= first && seq <= last) parked.delete(seq);
@@ -113,6 +120,10 @@ export function createDeliveryPlan(): DeliveryPlan {
     lostAbove(to, here) {
       upTo = Math.min(upTo, to);
       for (const [first, last] of here) add(first, last);
+    },
+    neverSent(upTo) {
+      const first = unsent.firstFrom(0);
+      return first !== null && first <= upTo;
     },
     again(nowMs) {
       for (const [seq, untilMs] of parked) {

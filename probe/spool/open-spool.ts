@@ -259,13 +259,11 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       trouble: worker.trouble(),
     }),
     sealNow,
-    async addedHere() {
-      const results: Result[] = [];
-      for (let seq = was.lastSeq + 1; seq <= ledger.lastSeq(); seq += 1) {
-        const stored = gapped.has(seq) ? null : await store.read(seq);
-        if (stored) results.push(...contentOf(stored.batch).results);
+    async *kept() {
+      for (const seq of store.numbers()) {
+        const stored = seq <= was.durable || gapped.has(seq) ? null : await store.read(seq);
+        if (stored) yield contentOf(stored.batch).results;
       }
-      return results;
     },
     async close() {
       await sealNow();

@@ -68,8 +68,8 @@ export interface Spool {
   status(): SpoolStatus;
   /** Seals what waits without delay. Resolves when it is sealed, or the disk refuses it. */
   sealNow(): Promise<void>;
-  /** What was added since it was opened, and is still here. */
-  addedHere(): Promise<Result[]>;
+  /** The results that are here and were not known to be durable when it was opened, batch by batch. */
+  kept(): AsyncGenerator<readonly Result[]>;
   /** Seals what waits, syncs and closes; what a full disk keeps it from writing was not acknowledged. */
   close(): Promise<void>;
 }

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type OutboxOptions, openOutbox } from '../../../probe/deliver/open-outbox.ts';
 import type { Outbox } from '../../../probe/deliver/outbox.ts';
 import { retryAfterMs } from '../../../probe/deliver/relay.ts';
+import { failure } from '../../../shared/failure.ts';
 import { verifyBytes } from '../../../shared/signing.ts';
 import { until } from '../../hub/ingest/until.ts';
 import { identity, idsOf, quiet, resultOf, testKey } from '../spool/scene.ts';
@@ -214,6 +216,51 @@ describe('delivery by the relay', () => {
     await until(() => arrived().size === id);
     expect(relay.received.at(-1)?.content.stream).toBe(outbox.status().streams[0]?.stream);
   });
+
+  test.each([
+    ['more than was given here', (lastSeq: number) => lastSeq + 100],
+    ['numbers that were given here while it was away', (lastSeq: number) => lastSeq],
+  ])(
+    'put back from a backup, then added to for hours: the hub has %s, and nothing is lost',
+    async (_, has) => {
+      // Several segments, as a long time makes.
+      const limits = { syncMs: 0, maxBytes: 1024 * 1024 };
+      relay.behave(() => undefined);
+      outbox = await open({ limits });
+      const stream = outbox.status().streams[0]?.stream ?? '';
+      await add(5);
+      await outbox.stop(AbortSignal.abort());
+      outbox = await open({ limits });
+      for (let round = 0; round < 6; round += 1) {
+        const full = Array.from({ length: 500 }, () => {
+          id += 1;
+          // Compresses badly.
+          const message = randomBytes(80).toString('base64');
+          const over = { outcome: 'down' as const, failure: failure('connect.refused', message) };
+          return outbox.add(resultOf(id, over), false);
+        });
+        await Promise.all(full);
+      }
+      expect(outbox.status().spoolBytes).toBeGreaterThan(200_000);
+      const told = { stream, upTo: has(outbox.status().streams[0]?.lastSeq ?? 0) };
+      const lease = () => outbox.obey({ leaseVersion: 3, lingerMs: 10, durable: [told], kafka: null });
+      lease();
+      lease();
+      relay.heal();
+      relay.received.length = 0;
+      await until(() => {
+        lease();
+        const { streams } = outbox.status();
+        return streams.length === 1 && streams[0]?.stream !== stream;
+      }, 10_000);
+      const inNew = () =>
+        new Set(
+          idsOf(relay.received.map(({ content }) => content).filter((content) => content.stream !== stream)),
+        );
+      await until(() => inNew().size === id, 10_000);
+      expect(outbox.status().dropped).toBe(0);
+    },
+  );
 });
 
 test.each([
