@@ -243,7 +243,8 @@ async function follow(producer: BenchChild, progress: Produced): Promise<void> {
 
 function rowsOf(measured: Measured, { load, rate }: Run, say: Say): Row[] {
   const { produced, batches, seconds, points, told, cpu, server } = measured;
-  const what = `${load.probes} probes, ${load.batchSize} a batch`;
+  // A probe with few endpoints seals fewer.
+  const what = `${load.probes} probes, ${Math.round(produced / batches)} a batch`;
   const settled = points.filter(({ second }) => second > Math.min(warmSeconds, seconds / 3));
   const slope = lagSlope(settled);
   const last = points.at(-1)?.lag ?? 0;

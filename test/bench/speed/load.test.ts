@@ -7,7 +7,7 @@ import { resultFault } from '../../../hub/ingest/result-fault.ts';
 import { lagSlope } from './lag.ts';
 import { resultAt, sharesOf } from './load-shape.ts';
 import { loadTurns } from './load-turns.ts';
-import { poolRecord, readPool } from './pool-file.ts';
+import { type PooledBatch, poolRecord, readPool } from './pool-file.ts';
 
 const intervalUs = 60_000_000;
 
@@ -79,7 +79,8 @@ test('batches come back from a pool as they were written', async () => {
       file,
       Buffer.concat(values.map((value, at) => poolRecord(at + 1, [result], signature, value))),
     );
-    const found = await Array.fromAsync(readPool(file));
+    const found: PooledBatch[] = [];
+    for await (const one of readPool(file)) found.push(one);
     expect(found.map(({ probeId, results }) => [probeId, results])).toEqual(
       [1, 2, 3, 4].map((id) => [id, 1]),
     );
