@@ -55,24 +55,37 @@ export function listenForChanges({ url, log, pollMs = 1000, longestRetryMs = 500
       connectionTimeoutMillis: queryTimeoutMs,
       query_timeout: queryTimeoutMs,
     });
-    const { promise: broken, reject: breakOff } = Promise.withResolvers<never>();
-    broken.catch(() => undefined);
+    let failure: Error | null = null;
+    let giveUp = (_: Error) => {};
+    const breakOff = (error: Error) => {
+      failure ??= error;
+      giveUp(error);
+    };
+    /** Rejects when the connection breaks: one for each round, since whoever races a promise stays in its memory. */
+    const breaks = () => {
+      const { promise, reject } = Promise.withResolvers<never>();
+      promise.catch(() => undefined);
+      giveUp = reject;
+      if (failure) reject(failure);
+      return promise;
+    };
     client.on('error', breakOff);
     client.on('end', () => breakOff(new Error('the connection ended')));
     const stopped = () => breakOff(stopping.signal.reason);
     stopping.signal.addEventListener('abort', stopped, { once: true });
     try {
-      await Promise.race([client.connect(), broken]);
+      await Promise.race([client.connect(), breaks()]);
       client.on('notification', () => wake());
       await client.query(`listen ${changeChannel}`);
       onConnect();
       for (;;) {
-        const woken = new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        const broken = breaks();
+        const woken = Promise.withResolvers<void>();
+        wake = woken.resolve;
         await Promise.race([look(client), broken]);
         await Promise.race([wait(leastGapMs), broken]);
-        await Promise.race([woken, wait(pollMs - leastGapMs, undefined, { ref: false }), broken]);
+        const poll = setTimeout(woken.resolve, pollMs - leastGapMs).unref();
+        await Promise.race([woken.promise, broken]).finally(() => clearTimeout(poll));
       }
     } finally {
       stopping.signal.removeEventListener('abort', stopped);

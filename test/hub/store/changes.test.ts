@@ -1,3 +1,4 @@
+import { queryObjects } from 'node:v8';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Changes, tellChange } from '../../../hub/store/changes.ts';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
@@ -118,4 +119,24 @@ test('whoever unsubscribed hears no more, and one bad listener does not deafen t
   await tellChange(db, 'endpoints');
   await until(() => heard.length === 2);
   expect(calls).toBe(1);
+});
+
+test('a busy connection that never breaks keeps nothing of what it waited for', async () => {
+  let heard = 0;
+  changes = listenForChanges({ url: database.url, log: quiet, pollMs: 60_000 });
+  changes.subscribe('results', () => {
+    heard += 1;
+  });
+  await until(async () => (await connections()) === 1);
+  const looked = async (times: number) => {
+    for (let time = 0; time < times; time += 1) {
+      const before = heard;
+      await tellChange(db, 'results');
+      await until(() => heard > before);
+    }
+  };
+  await looked(3);
+  const promises = Number(queryObjects(Promise));
+  await looked(20);
+  expect(Number(queryObjects(Promise)) - promises).toBeLessThan(20);
 });
