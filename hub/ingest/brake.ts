@@ -36,9 +36,13 @@ export function createBrake(options: BrakeOptions = {}): Brake {
     holds(who, atMs) {
       const budget = budgets.get(who);
       if (!budget) return false;
-      if (atMs > budget.atMs || atMs < budget.atMs - backwardsMs) {
-        const elapsedMs = Math.max(0, atMs - budget.atMs);
-        if (Number.isFinite(budget.atMs)) budget.leftUs += (elapsedMs / 1000) * refillUs;
+      if (atMs < budget.atMs - backwardsMs) {
+        // What was durable then is with its probe no more: it is not to be put off for what was wasted since.
+        budgets.delete(who);
+        return false;
+      }
+      if (atMs > budget.atMs) {
+        if (Number.isFinite(budget.atMs)) budget.leftUs += ((atMs - budget.atMs) / 1000) * refillUs;
         budget.atMs = atMs;
       }
       if (budget.leftUs >= burstUs) {

@@ -17,10 +17,11 @@ export function createDecodedRoom(maxBytes: number): DecodedRoom {
     async free(signal) {
       while (taken >= maxBytes) {
         signal.throwIfAborted();
-        await new Promise<void>((done) => {
-          waiting.push(done);
-          signal.addEventListener('abort', () => done(), { once: true });
-        });
+        const { promise, resolve } = Promise.withResolvers<void>();
+        waiting.push(resolve);
+        signal.addEventListener('abort', resolve as () => void, { once: true });
+        await promise;
+        signal.removeEventListener('abort', resolve as () => void);
       }
     },
     take(bytes) {

@@ -54,8 +54,8 @@ export function createSeqMemory({ maxStreams = 20_000 }: SeqMemoryOptions = {}):
     note({ stream, probeId, seq }, sig) {
       const { probeId: owner, slots } = ringOf(stream, probeId);
       const at = (seq % numbersKept) * 2;
-      // An old one that comes late pushes out no newer.
-      if (owner !== probeId || seq <= (slots[at] ?? 0)) return;
+      // An old one that comes late pushes out no newer; the same one again is stored anew, after a restored backup.
+      if (owner !== probeId || seq < (slots[at] ?? 0)) return;
       slots[at] = seq;
       slots[at + 1] = markOf(sig);
     },

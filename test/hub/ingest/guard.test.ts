@@ -56,6 +56,15 @@ describe('the brake', () => {
     }
   });
 
+  test('what was stored before is not put off for what was wasted since, where the log is read again', () => {
+    const brake = createBrake(budget);
+    brake.charge(1, 20_000);
+    expect(brake.holds(1, 1_000_000)).toBe(true);
+    // Another partition is a little behind: no log that is read again.
+    expect(brake.holds(1, 1_000_000 - 50_000)).toBe(true);
+    expect(brake.holds(1, 1_000_000 - 3_600_000)).toBe(false);
+  });
+
   test('keeps a bounded number in mind', () => {
     const brake = createBrake({ ...budget, maxKept: 10 });
     for (let probe = 0; probe < 1000; probe += 1) brake.charge(probe, 20_000);
