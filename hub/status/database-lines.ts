@@ -59,11 +59,14 @@ export function databaseLines({ database, latencyMs, replicas }: StatusFacts): S
 }
 
 function diskLines(replicas: StatusFacts['replicas']): StatusLine[] {
-  const disks = replicas.flatMap(({ seenSecondsAgo, says }) =>
-    seenSecondsAgo <= silentSeconds && says?.disk ? [says.disk] : [],
+  const told = replicas.flatMap(({ seenSecondsAgo, says }) =>
+    seenSecondsAgo <= silentSeconds && says ? [says] : [],
   );
-  const [disk] = disks;
-  if (!disk) return [];
+  const disk = told.find((says) => says.disk)?.disk;
+  if (!disk) {
+    const says = 'the disk of PostgreSQL is not seen from here: watch it where it is';
+    return told.length > 0 ? [ok('database', says, { freeBytes: null })] : [];
+  }
   const { path, freeBytes, totalBytes } = disk;
   const share = freeBytes / totalBytes;
   const says = `${bytes(freeBytes)} of ${bytes(totalBytes)} free on the disk of ${path}`;

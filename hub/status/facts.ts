@@ -1,6 +1,7 @@
 import type { Database } from '../store/database.ts';
 import { type DatabaseFacts, readDatabaseFacts } from '../store/database-facts.ts';
 import { type HubReplicaRow, listReplicas } from '../store/hub-replicas.ts';
+import { listLastingHoles } from '../store/list-lasting-holes.ts';
 import { listOpenHoles, type OpenHole } from '../store/list-open-holes.ts';
 import { listProbePresence, type ProbePresenceRow } from '../store/list-probe-presence.ts';
 import { listRegions } from '../store/list-regions.ts';
@@ -38,6 +39,8 @@ export interface StatusFacts {
   readonly arrivals: Arrivals;
   readonly lastBatches: readonly LastBatch[];
   readonly holes: readonly OpenHole[];
+  /** Those of them for which the alarm was raised. */
+  readonly lastingHoles: readonly OpenHole[];
   readonly rejects: readonly RejectTotal[];
   readonly partitions: readonly PartitionFacts[];
   readonly sealedUntilUs: number | null;
@@ -68,6 +71,7 @@ export async function readStatusFacts(db: Database): Promise<StatusFacts> {
     arrivals: await readArrivals(db),
     lastBatches: await listLastBatches(db),
     holes: await listOpenHoles(db),
+    lastingHoles: await listLastingHoles(db),
     rejects: await listRejectTotals(db),
     partitions: await listPartitionFacts(db),
     sealedUntilUs: await readSeal(db),

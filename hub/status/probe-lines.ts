@@ -13,7 +13,14 @@ const noisyUs = 5000;
 
 type Probe = StatusFacts['probes'][number];
 
-export function probeLines({ probes, regions, nowUs, holes, lastBatches }: StatusFacts): StatusLine[] {
+export function probeLines({
+  probes,
+  regions,
+  nowUs,
+  holes,
+  lastingHoles,
+  lastBatches,
+}: StatusFacts): StatusLine[] {
   const seconds = nowUs / 1_000_000;
   const regionOf = new Map(regions.map(({ id, name }) => [id, name]));
   const named = (some: readonly Probe[]) =>
@@ -114,13 +121,28 @@ export function probeLines({ probes, regions, nowUs, holes, lastBatches }: Statu
       }),
     );
   }
-  if (holes.length > 0) {
-    const where = listed([
-      ...new Set(holes.map(({ probe, from_seq, to_seq }) => `${probe} ${from_seq} to ${to_seq}`)),
-    ]);
-    const advice = 'probes send again after 30 s; a hole that stays for 10 minutes raises an alarm (below)';
+  return [...lines, ...holeLines(holes, lastingHoles)];
+}
+
+function holeLines(holes: StatusFacts['holes'], lasting: StatusFacts['lastingHoles']): StatusLine[] {
+  const lines: StatusLine[] = [];
+  const lastingStreams = new Set(lasting.map(({ stream }) => stream));
+  const passing = holes.filter(({ stream }) => !lastingStreams.has(stream));
+  const between = ({ from_seq, to_seq }: StatusFacts['holes'][number]) => `${from_seq} to ${to_seq}`;
+  if (lasting.length > 0) {
+    const what = listed([...new Set(lasting.map((hole) => `${hole.probe} has under ${between(hole)}`))]);
+    const advice =
+      "see the probe's log for why it does not send it; one that is gone for good: `parallax probes revoke ID`, then nobody waits for it";
+    const says = `what ${what} is missing for longer than it takes to send it again`;
+    lines.push(act('probes', says, advice, { lastingHoles: lasting.length }));
+  }
+  if (passing.length > 0) {
+    const where = listed([...new Set(passing.map((hole) => `${hole.probe} ${between(hole)}`))]);
+    const advice = 'probes send again after 30 s; a hole that stays for 10 minutes raises an alarm';
     lines.push(
-      watch('probes', `${few(holes.length, 'hole')} in streams: ${where}`, advice, { holes: holes.length }),
+      watch('probes', `${few(passing.length, 'hole')} in streams: ${where}`, advice, {
+        holes: passing.length,
+      }),
     );
   }
   return lines;

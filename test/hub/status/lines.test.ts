@@ -72,6 +72,7 @@ const well: StatusFacts = {
   arrivals: { lastSecondsAgo: 1, endpoints: 10 },
   lastBatches: [{ probeId: 7, secondsAgo: 1 }],
   holes: [],
+  lastingHoles: [],
   rejects: [],
   partitions: Array.from({ length: 11 }, (_, index) => {
     const fromUs = Math.floor(nowUs / dayUs) * dayUs + (index - 7) * dayUs;
@@ -100,6 +101,7 @@ const database = (over: Partial<StatusFacts['database']>) => ({ database: { ...w
 const disk = (freeBytes: number) => ({
   replicas: [replica({ disk: { path: '/data', freeBytes, totalBytes: 100 * gib } })],
 });
+const hole = { stream: 's', probe_id: 7, probe: 'box', from_seq: 5, to_seq: 6 };
 const certificate = (days: number) => ({
   replicas: [
     replica({
@@ -183,6 +185,7 @@ describe('what an operator is told', () => {
     ],
     ['little disk', disk(10 * gib), ['watch: 10.0 GiB of 100.0 GiB free on the disk of /data']],
     ['no disk', disk(2 * gib), ['act: 2.0 GiB of 100.0 GiB free on the disk of /data']],
+    ['nobody sees its disk', { replicas: [replica({ disk: null })] }, []],
     ['a certificate', certificate(10), ['watch: the certificate of a (127.0.0.1:7070) ends in 10 d']],
     ['a certificate soon', certificate(2), ['act: the certificate of a (127.0.0.1:7070) ends in 2 d']],
     [
@@ -206,6 +209,15 @@ describe('what an operator is told', () => {
       'it delivers nothing',
       { ...probe({ spoolBytes: 1024 ** 2 }), lastBatches: [{ probeId: 7, secondsAgo: 400 }] },
       ['act: hold results and delivered nothing for up to 6 min: box (eu-west, 7)'],
+    ],
+    ['something is missing for a moment', { holes: [hole] }, ['watch: 1 hole in streams: box 5 to 6']],
+    [
+      'something is missing for good',
+      { holes: [hole, { ...hole, stream: 'other', from_seq: 9, to_seq: 9 }], lastingHoles: [hole] },
+      [
+        'act: what box has under 5 to 6 is missing for longer than it takes to send it again',
+        'watch: 1 hole in streams: box 9 to 9',
+      ],
     ],
     ['it waits for somebody', probe({ status: 'pending' }), ['watch: wait to be approved: box (eu-west, 7)']],
     ['partitions end soon', { partitions: well.partitions.slice(0, 8) }, ['act: made for only 12 h ahead']],
@@ -262,6 +274,15 @@ describe('what an operator is told', () => {
     for (const [index, one] of expected.entries()) {
       expect(told[index]).toEqual(typeof one === 'string' ? one : expect.stringMatching(one));
     }
+  });
+
+  test('that nobody looks at the disk of a database elsewhere', () => {
+    const says = (over: Partial<StatusFacts>) => statusLines({ ...well, ...over }).map((line) => line.says);
+    const unseen = /disk of PostgreSQL is not seen from here/;
+    expect(says({ replicas: [replica({ disk: null })] })).toContainEqual(expect.stringMatching(unseen));
+    expect(says({})).not.toContainEqual(expect.stringMatching(unseen));
+    // Of a replica that is gone nobody knows.
+    expect(says({ replicas: [] })).not.toContainEqual(expect.stringMatching(unseen));
   });
 
   test('each bad line says what to do', () => {

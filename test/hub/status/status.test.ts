@@ -59,6 +59,13 @@ describe('parallax status', () => {
       `insert into hub_replicas (id, host, pid, version, roles, seen_at, report)
        values (gen_random_uuid(), 'other', 7, '0.0.1', '{api}', now() - interval '4 minutes', '{}')`,
     );
+    await hub.db.run("insert into streams (stream, probe_id, up_to, ranges) values ('t', 1, 8, '{[12,13)}')");
+    // Of the hole before that one nobody speaks any more.
+    await hub.db.run(
+      `insert into audit_log (actor, action, subject, after) values
+         ('hub:ingest', 'alarm.stream_hole', 'stream:t', '{"fromSeq": 9}'),
+         ('hub:ingest', 'alarm.stream_hole', 'stream:s', '{"fromSeq": 2}')`,
+    );
     const told = await lines(1);
     const says = told.map(({ level, says }) => `${level} ${says}`);
     for (const expected of [
@@ -68,6 +75,7 @@ describe('parallax status', () => {
       /^watch own delay of up to 12 ms: box-1/,
       /^watch 15 results lost at /,
       /^watch 1 hole in streams: box-1 5 to 6$/,
+      /^act what box-1 has under 9 to 11 is missing/,
       /^act 1,204 refused as endpoint_unknown in this hour and the last, all of box-1$/,
       /^watch 3 refused as too_late/,
     ]) {
