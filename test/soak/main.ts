@@ -128,11 +128,16 @@ async function drain({ db, order }: SoakNetwork, produced: number): Promise<numb
 function report(watched: readonly Watched[], growths: ReadonlyMap<string, Growth>): string[] {
   const bad: string[] = [];
   const rows: string[][] = [
-    ['process', 'live MB', 'slope MB/h', '+/-', 'memory MB', 'most', 'descriptors', 'slope /h'],
+    [
+      'process',
+      ...['live MB', 'slope MB/h', '+/-'],
+      ...['memory MB', 'slope MB/h', '+/-', 'most'],
+      ...['descriptors', 'slope /h'],
+    ],
   ];
   for (const { name, heap, bound } of watched) {
     const { live = [], memory = [], descriptors = [] } = growths.get(name) ?? {};
-    const [mb, fds] = [slopeOf(live), slopeOf(descriptors)];
+    const [mb, own, fds] = [slopeOf(live), slopeOf(memory), slopeOf(descriptors)];
     const [most, mostOpen] = [mostOf(memory), mostOf(descriptors)];
     if (!fds || (heap && !mb)) bad.push(`${name} was not looked at often enough: more minutes`);
     if (mb && grows(mb, mostMbPerHour))
@@ -147,7 +152,9 @@ function report(watched: readonly Watched[], growths: ReadonlyMap<string, Growth
       mb?.mean.toFixed(1) ?? '',
       mb?.perHour.toFixed(1) ?? '',
       mb?.error.toFixed(1) ?? '',
-      slopeOf(memory)?.mean.toFixed(0) ?? '',
+      own?.mean.toFixed(0) ?? '',
+      own?.perHour.toFixed(1) ?? '',
+      own?.error.toFixed(1) ?? '',
       most.toFixed(0),
       fds?.mean.toFixed(0) ?? '',
       fds?.perHour.toFixed(1) ?? '',
