@@ -8,6 +8,7 @@ import { buildWithCrashPoints } from './build/crash-build.ts';
 import { allFaults, faultNamed } from './faults/all.ts';
 import { forgetFolder } from './forget-folder.ts';
 import { appendToLedger, entryOf, totals } from './ledger.ts';
+import { logTails } from './log-tails.ts';
 import { runMutations, tellMutations } from './mutations.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import type { WrittenRound } from './plan.ts';
@@ -18,7 +19,7 @@ import { shrink } from './shrink.ts';
 /** Runs of a network, a minute or two each. */
 const maxShrinkRuns = 8;
 
-function tell({ violations, story, seed }: ChaosReport): void {
+async function tell({ violations, story, seed }: ChaosReport, folder: string): Promise<void> {
   console.error(`\nVIOLATED, with seed ${seed}`);
   for (const { invariant, what, evidence } of violations) {
     console.error(`\n  ${invariant}: ${what}`);
@@ -26,6 +27,8 @@ function tell({ violations, story, seed }: ChaosReport): void {
   }
   console.error('\n  what was done:');
   for (const line of story) console.error(`    ${line}`);
+  console.error('\n  the last that was logged of trouble:');
+  for (const line of await logTails(join(folder, 'network'))) console.error(`    ${line}`);
 }
 
 /** A line with the time since now. */
@@ -67,7 +70,7 @@ async function runOne(
     const found = report.violations.length > 0;
     keep = found || options.keep;
     if (!found) return report;
-    tell(report);
+    await tell(report, folder);
     const file = join(folder, 'replay.json');
     await writeReplay(file, replayOf(report, options.rate));
     console.error(`\n  again: npm run chaos -- --replay ${file}`);

@@ -45,7 +45,7 @@ const whole = new Set([
  * that is stored and refused as a duplicate besides.
  */
 export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
-  const { network, acknowledged, stored, destroyed, mayReject, untilMs } = evidence;
+  const { network, acknowledged, stored, signed, destroyed, mayReject, untilMs } = evidence;
   const db = network.db();
   const gaps = await db.many<GapRow>(
     `select stream, probe_id, from_seq, to_seq, results, (extract(epoch from from_scheduled_at) * 1000000)::int8 as from_us,
@@ -70,17 +70,31 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     });
 
   let silent = 0;
-  const lost: string[] = [];
+  const lost: Acknowledged[] = [];
   for (const one of acknowledged.values()) {
     if (stored.has(one.key) || one.scheduledAt / 1000 > untilMs) continue;
     if (refusedSeqs.has(`${one.stream}|${one.seq}`) || refusedResults.has(one.key) || inGap(one)) continue;
     if (destroyed.has(one.key)) silent += 1;
-    else lost.push(`${one.key} of stream ${one.stream}, seq ${one.seq ?? 'none yet'}`);
+    else lost.push(one);
   }
 
   const violations: Violation[] = [];
   if (lost.length > 0) {
-    violations.push(violated('1 exactly once', `${lost.length} acknowledged results are nowhere`, lost));
+    const streams = await db.many<{ stream: string; up_to: number; ranges: string }>(
+      'select stream, up_to, ranges::text as ranges from streams where stream = any($1::text[]) limit 4',
+      [[...new Set(lost.map(({ stream }) => stream))]],
+    );
+    violations.push(
+      violated('1 exactly once', `${lost.length} acknowledged results are nowhere`, [
+        ...streams.map(
+          ({ stream, up_to, ranges }) => `stream ${stream} is stored up to seq ${up_to}, and ${ranges}`,
+        ),
+        ...lost.map(
+          ({ key, stream, seq }) =>
+            `${key} of stream ${stream}, seq ${seq ?? 'none yet'}; ${signed.has(key) ? '' : 'not '}in Kafka's log`,
+        ),
+      ]),
+    );
   }
   // The counts are whole; of the rows, those of an hour and a reason are capped.
   const counted = await db.many<{ reason: string; count: number }>(
