@@ -26,6 +26,7 @@ const dayMs = 86_400_000;
 export function createCertificates(now: () => number = Date.now): Certificates {
   let [kept, older] = [new Map<string, Known[]>(), new Map<string, Known[]>()];
   let day = -1;
+  let forgotten = 0;
 
   function known(facts: TlsFacts): bigint | null {
     const { fingerprint } = facts;
@@ -42,6 +43,7 @@ export function createCertificates(now: () => number = Date.now): Certificates {
   }
 
   function forget(): void {
+    forgotten += 1;
     [kept, older] = [new Map(), new Map()];
   }
 
@@ -64,10 +66,13 @@ export function createCertificates(now: () => number = Date.now): Certificates {
         ids.set(batch, own);
       }
       if (unknown.size === 0) return ids;
+      const before = forgotten;
       await upsertCertificates(
         sql,
         Array.from(unknown.values(), ({ id, json }) => ({ id, facts: json })),
       );
+      // Stored, perhaps, in a database that is gone by now.
+      if (forgotten !== before) return ids;
       for (const { id, facts } of unknown.values()) {
         const others = kept.get(facts.fingerprint) ?? older.get(facts.fingerprint) ?? [];
         // A fingerprint is only what some probe says: one under which many facts come is a liar's.

@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { HubConfig } from '../../../hub/config.ts';
 import { type Certificates, createCertificates } from '../../../hub/ingest/certificates.ts';
 import { storeBatches } from '../../../hub/ingest/store-batches.ts';
 import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
+import { startStore } from '../../../hub/start-store.ts';
+import type { Sql } from '../../../hub/store/database.ts';
 import { listResults } from '../../../hub/store/list-results.ts';
 import { deleteForgottenCertificates } from '../../../hub/store/upsert-certificates.ts';
 import type { Result, TlsFacts } from '../../../shared/result.ts';
-import { batchOf, makeScene, newStream, resultOf, type Scene, seal, type TestProbe } from './scene.ts';
+import { batchOf, makeScene, newStream, quiet, resultOf, type Scene, seal, type TestProbe } from './scene.ts';
+import { until } from './until.ts';
 
 let scene: Scene;
 let probe: TestProbe;
@@ -36,9 +40,13 @@ function batch(results: Result[]): VerifiedBatch {
   return { incoming, claim, regionId: probe.regionId, results, rejects: [], doubt: null };
 }
 
-async function idsOf(certificates: Certificates, results: Result[]): Promise<readonly (bigint | null)[]> {
+async function idsOf(
+  certificates: Certificates,
+  results: Result[],
+  sql: Sql = scene.db,
+): Promise<readonly (bigint | null)[]> {
   const one = batch(results);
-  return (await certificates.idsOf(scene.db, [one])).get(one) ?? [];
+  return (await certificates.idsOf(sql, [one])).get(one) ?? [];
 }
 
 async function storedOf(endpointId: number): Promise<(TlsFacts | null)[]> {
@@ -122,4 +130,53 @@ test('over a database that was put back to a backup facts are stored again after
   await scene.db.run('alter table away rename to streams');
   await storeBatches(scene.db, [batch([shown(1, facts(4))])]);
   expect(await storedOf(1)).toEqual([facts(4)]);
+});
+
+test('a failover while nothing is stored is seen by its broken connections', async () => {
+  const config = { databaseUrl: scene.url, migrate: false, kafka: null, env: 'test' } as unknown as HubConfig;
+  const { db } = await startStore(config, quiet, () => undefined, new AbortController().signal);
+  try {
+    await storeBatches(db, [batch([shown(1, facts(5))])]);
+    const broken = until(() => db.pool().total === 0);
+    await scene.db.run(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where application_name = 'parallax-hub' and datname = current_database()`,
+    );
+    await broken;
+    // What the other server did not get.
+    await scene.db.run('truncate results, certificates');
+    await storeBatches(db, [batch([shown(1, facts(5))])]);
+    expect(await storedOf(1)).toEqual([facts(5)]);
+  } finally {
+    await db.end();
+  }
+});
+
+test('what was forgotten while it was stored is stored again', async () => {
+  const certificates = createCertificates();
+  const storing = idsOf(certificates, [shown(1, facts(6))]);
+  certificates.forget();
+  await storing;
+  await scene.db.run('truncate certificates');
+  await idsOf(certificates, [shown(1, facts(6))]);
+  expect(await scene.count('certificates')).toBe(1);
+});
+
+test('one that is seen again just as it was to go stays', async () => {
+  await idsOf(createCertificates(), [shown(1, facts(7))]);
+  await scene.db.run('update certificates set seen_on = seen_on - 30');
+  const oldestUs = (Date.now() - 7 * 86_400_000) * 1000;
+  let deleting: Promise<number> | null = null;
+  await scene.db.transaction(async (sql) => {
+    await idsOf(createCertificates(), [shown(1, facts(7))], sql);
+    deleting = deleteForgottenCertificates(scene.db, oldestUs);
+    await until(async () => {
+      const { waiting } = await sql.one<{ waiting: number }>(
+        "select count(*)::int4 as waiting from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+      );
+      return waiting === 1;
+    });
+  });
+  expect(await deleting).toBe(0);
+  expect(await scene.count('certificates')).toBe(1);
 });
