@@ -68,7 +68,11 @@ export function verifyBatch(
     return refuse(incoming, error.code, error.message, { probe });
   }
   const fault = batchFault(batch, probe);
-  if (fault) return refuse(incoming, fault[0], fault[1], { probe, batch });
+  if (fault) {
+    // It may have been approved a moment ago, and what is refused is lost.
+    const doubt = fault[0] === 'probe_pending' ? 'registry' : null;
+    return refuse(incoming, fault[0], fault[1], { probe, batch, doubt });
+  }
   return sift(incoming, batch, probe, registry, limits);
 }
 

@@ -167,6 +167,16 @@ describe('doubt', () => {
     expect(await scene.db.many('select 1 from reject_counts where probe_id = $1', [honest.id])).toEqual([]);
   });
 
+  test('of a probe that was approved a moment ago costs it nothing', async () => {
+    scene = await makeScene();
+    const probe = await scene.probe('eu-west', 'pending');
+    scene.registry.onRefresh = () =>
+      void scene.registry.probes.set(probe.kid, { ...probe, status: 'active' });
+    await ingest(...spoolOf(probe, 1).sealed);
+    expect(await scene.count('results')).toBe(1);
+    expect(await scene.count('rejects')).toBe(0);
+  });
+
   test('while the database is away fails the batch, not the hub', async () => {
     const unheard: unknown[] = [];
     const hear = (error: unknown) => unheard.push(error);
