@@ -201,7 +201,9 @@ describe.skipIf(!jars)('a Kafka that believes nobody refuses', () => {
     };
 
     test('writing to another topic, or one that does not exist', async () => {
-      expect(await produce(probe)).toBe('taken');
+      for (const own of [topic, 'secure.parallax.host-metrics.v1']) {
+        expect(await produce(probe, own)).toBe('taken');
+      }
       expect(await produce(probe, 'others')).toBe('TOPIC_AUTHORIZATION_FAILED');
       expect(await produce(probe, 'new')).toBe('TOPIC_AUTHORIZATION_FAILED');
     });
