@@ -31,6 +31,9 @@ export async function storeResults(
     }),
   );
   if (rows.length === 0) return { rows: 0, duplicates: [] };
+  // A probe's slots in one order: who sends the same in two streams, in two orders, would have two transactions wait in
+  // a circle, for a second each time. Equal ones stay as they came, and the first is stored.
+  rows.sort(bySlot);
   const { usual = [], repeated = [] } = Object.groupBy(rows, ({ result }) =>
     repeaters.has(result.probeId) ? 'repeated' : 'usual',
   );
@@ -40,6 +43,10 @@ export async function storeResults(
   const stored = there.size === 0 ? rows : rows.filter((row) => !there.has(row));
   for (const chunk of chunksOf(newestOfEach(stored))) await upsertLatestResults(sql, chunk);
   return { rows: stored.length, duplicates: [...there].map(duplicateSlot) };
+}
+
+function bySlot({ result: a }: OwnedRow, { result: b }: OwnedRow): number {
+  return a.endpointId - b.endpointId || a.scheduledAt - b.scheduledAt;
 }
 
 /** False, and nothing done, where a row is there already or stands in it twice. */

@@ -1,6 +1,8 @@
+import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createBrake } from '../../../hub/ingest/brake.ts';
+import { createDecodedRoom } from '../../../hub/ingest/decoded-room.ts';
 import { createRejectRoom } from '../../../hub/ingest/reject-room.ts';
 import { createSecondLook } from '../../../hub/ingest/second-look.ts';
 import { createSeqMemory } from '../../../hub/ingest/seq-memory.ts';
@@ -171,6 +173,13 @@ describe('the memory of numbers', () => {
     expect([memory.knows('a', 1), memory.knows('a', 2), memory.knows('b', 1)]).toEqual([true, false, false]);
   });
 
+  test('goes by what was stored last under a number, as after a restored backup', () => {
+    const memory = createSeqMemory();
+    memory.note(claim(5), sig(1));
+    memory.note(claim(5), sig(2));
+    expect([memory.differs(claim(5), sig(1)), memory.differs(claim(5), sig(2))]).toEqual([true, false]);
+  });
+
   test('is bounded; a stream that is in use is not pushed out', () => {
     const memory = createSeqMemory({ maxStreams: 10 });
     for (let stream = 0; stream < 100; stream += 1) {
@@ -189,4 +198,26 @@ test('the room for what is refused is that of an hour', () => {
   expect([room.bytes(90), room.bytes(90)]).toEqual([90, 10]);
   nowUs = 3_600_000_000;
   expect([room.rows(7), room.bytes(90)]).toEqual([7, 90]);
+});
+
+test('who waits for decoded room is let in when there is some, and leaves nothing behind', async () => {
+  const room = createDecodedRoom(10);
+  const { signal } = new AbortController();
+  for (let time = 0; time < 5; time += 1) {
+    room.take(10);
+    let free = false;
+    const waiting = room.free(signal).then(() => {
+      free = true;
+    });
+    await null;
+    expect([free, getEventListeners(signal, 'abort').length]).toEqual([false, 1]);
+    room.leave(10);
+    await waiting;
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  }
+  const aborter = new AbortController();
+  room.take(10);
+  const refused = expect(room.free(aborter.signal)).rejects.toThrow('stopped');
+  aborter.abort(new Error('stopped'));
+  await refused;
 });

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRepeaters } from '../../../hub/ingest/repeaters.ts';
+import { storeBatches } from '../../../hub/ingest/store-batches.ts';
 import { storeResults } from '../../../hub/ingest/store-results.ts';
 import { type VerifiedBatch, verifyBatch } from '../../../hub/ingest/verify.ts';
 import type { Result } from '../../../shared/result.ts';
-import { batchOf, makeScene, resultOf, type Scene, seal, type TestProbe } from './scene.ts';
+import { batchOf, makeScene, newStream, resultOf, type Scene, seal, type TestProbe } from './scene.ts';
 
 test('a probe is remembered for a minute after its last repetition', () => {
   let nowMs = 0;
@@ -74,4 +75,30 @@ describe('what is stored does not depend on who is remembered', () => {
     expect(await scene.count('latest_results')).toBe(3);
     expect([honest.id, liar.id].map(repeaters.has)).toEqual([who === 'both', true]);
   });
+});
+
+test('the same slots in two streams, in two orders, make no two transactions wait in a circle', async () => {
+  const scene = await makeScene();
+  try {
+    const liar = await scene.probe('eu-west');
+    for (let round = 0; round < 4; round += 1) {
+      const results = Array.from({ length: 4000 }, (_, n) =>
+        resultOf(liar, scene.nowUs - round * 1000, { endpointId: n + 1 }),
+      );
+      const stored = await Promise.all(
+        [results, results.toReversed()].map((each) => {
+          const stream = newStream();
+          const claim = { stream, seq: 1, probeId: liar.id, gaps: [] };
+          const incoming = { ...seal(liar, batchOf(liar, { stream })), position: null };
+          const { regionId } = liar;
+          return storeBatches(scene.db, [
+            { incoming, claim, regionId, results: each, rejects: [], doubt: null },
+          ]);
+        }),
+      );
+      expect(stored.map(({ rows }) => rows).sort()).toEqual([0, 4000]);
+    }
+  } finally {
+    await scene.end();
+  }
 });
