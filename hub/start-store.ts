@@ -31,7 +31,11 @@ export async function startStore(
   const db = openDatabase({
     url,
     applicationName: 'parallax-hub',
-    onIdleError: (error) => log.warn({ err: error }, 'a connection to the database broke'),
+    onIdleError: (error) => {
+      // Also where nothing was under way: the next one may lead to a standby that lacks the last second.
+      certificatesOf(db).forget();
+      log.warn({ err: error }, 'a connection to the database broke');
+    },
   });
   try {
     await reachDatabase(db, { url, say, signal });
