@@ -23,7 +23,7 @@ import { createIngestMetrics } from './ingest/ingest-metrics.ts';
 import { createKafkaBus } from './ingest/kafka-bus.ts';
 import { probeRoutes } from './probe-routes.ts';
 import { createReadiness } from './readiness.ts';
-import { startStore } from './start-store.ts';
+import { type Store, startStore } from './start-store.ts';
 import { startHeartbeat } from './status/heartbeat.ts';
 import { claimNote } from './store/claim-note.ts';
 import { type Keeper, startKeeper } from './store/keeper.ts';
@@ -88,7 +88,7 @@ async function startHub(
   const now = () => Date.now() * 1000;
   const clockMs = () => Date.now();
   const { publicUrl, keysDir, retentionDays, roles } = config;
-  const { db, migrations } = await startStore(config, log, say, signal);
+  const { db, migrations, topicsDue } = await startStore(config, log, say, signal);
   closing.add('database', () => db.end());
   const metrics = createHubRegistry();
   const trust = createTrustMetrics(metrics);
@@ -115,7 +115,7 @@ async function startHub(
   const policy = () => ({ width: partitionWidth(countPairs(catalog, registry)), retentionDays });
   const keeper = await startKeeper({ db, log, now, policy });
   closing.add('partitions', () => keeper.stop());
-  const bus = createBus(config, db, log, onFatal);
+  const bus = createBus(config, db, log, topicsDue, onFatal);
   closing.add('bus', () => bus.stop());
   watchHub(metrics, { db, bus });
 
@@ -185,11 +185,12 @@ function createBus(
   config: HubConfig,
   db: HubContext['db'],
   log: Logger,
+  topicsDue: Store['topicsDue'],
   onFatal: (error: Error) => void,
 ): Bus {
   const { kafka, env } = config;
   if (!kafka) return createDirectBus({ log, drainMs: stopMs.bus });
-  return createKafkaBus({ config: kafka, env, db, log, onFatal });
+  return createKafkaBus({ config: kafka, env, db, log, onFatal, ...(topicsDue && { prepare: topicsDue }) });
 }
 
 /** Results from the bus into the database, where this replica has that role. */

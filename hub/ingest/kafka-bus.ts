@@ -13,6 +13,8 @@ export interface KafkaBusOptions {
   readonly log: KafkaLog;
   /** The log is not the one to read, and only a person can say what now: end the process and say so. */
   readonly onFatal: (error: KafkaRefusal) => void;
+  /** Brokers were away a moment ago: what is to be done once they are there, before anything is read. */
+  readonly prepare?: () => Promise<void>;
   /** What may wait for Kafka, in bytes of batches. */
   readonly maxBytes?: number;
   readonly retryMs?: readonly [first: number, longest: number];
@@ -22,7 +24,7 @@ export interface KafkaBusOptions {
 
 /** The bus of a hub with Kafka: the relay produces, ingest reads what the relay and the probes produced. */
 export function createKafkaBus(options: KafkaBusOptions): Bus {
-  const { config, env, db, log, onFatal, maxBytes, retryMs = [250, 5000] } = options;
+  const { config, env, db, log, onFatal, prepare, maxBytes, retryMs = [250, 5000] } = options;
   const { lookEveryMs = 10_000, patienceMs = 10_000 } = options;
   const topic = topicNames(env).results;
   const kafka = kafkaClient(config, log);
@@ -37,6 +39,7 @@ export function createKafkaBus(options: KafkaBusOptions): Bus {
     retryMs,
     lookEveryMs,
     patienceMs,
+    ...(prepare && { prepare }),
   });
   let reading = false;
   return {

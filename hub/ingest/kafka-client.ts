@@ -38,6 +38,12 @@ export function kafkaReason(error: unknown): string {
   return errors?.[0]?.message ?? cause?.message ?? message ?? String(error);
 }
 
+/** Brokers that are away, or a certificate that is to be renewed: the same call may well succeed later. */
+export function isPassing(error: unknown): boolean {
+  const { retriable, cause } = error as { retriable?: unknown; cause?: { retriable?: unknown } };
+  return retriable === true || cause?.retriable === true || isCertificateTrouble(error);
+}
+
 /** A failed handshake: our certificate or the brokers' is to be renewed, which is taken up without a start. */
 export function isCertificateTrouble(error: unknown): boolean {
   const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };

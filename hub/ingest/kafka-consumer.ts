@@ -15,6 +15,8 @@ export interface ReaderOptions extends SeatingOptions {
   readonly groupId: string;
   /** The log is not the one to read, and only a person can say what now: the process should end and say so. */
   readonly onFatal: (error: KafkaRefusal) => void;
+  /** Brokers were away a moment ago: done once they are there, before anything is read. */
+  readonly prepare?: () => Promise<void>;
   /** First and longest pause while the database, or Kafka, is away. */
   readonly retryMs: readonly [first: number, longest: number];
   /** New partitions, another topic under the same name and what waits are seen within so long. */
@@ -57,6 +59,7 @@ export function createReader(options: ReaderOptions): Reader {
   let dropped = 0;
   let why: string | null = 'not connected to Kafka yet';
   let refusal: string | null = null;
+  let { prepare } = options;
   let pauseMs = retryMs[0];
   let resumeTimer: NodeJS.Timeout | undefined;
   let commitTimer: NodeJS.Timeout | undefined;
@@ -168,6 +171,8 @@ export function createReader(options: ReaderOptions): Reader {
   });
 
   async function connect(handler: BatchHandler): Promise<void> {
+    await prepare?.();
+    prepare = undefined;
     // What cannot be right at all is found before anything is read.
     await surelySeats(() => readSeats(options), options.patienceMs, stopping.signal);
     const made = groupMember(options, () => !stopped());
@@ -209,6 +214,17 @@ export function createReader(options: ReaderOptions): Reader {
     commits = false;
   }
 
+  async function connectOrTryOn(handler: BatchHandler): Promise<void> {
+    try {
+      await connect(handler);
+    } catch (error) {
+      if (error instanceof KafkaRefusal) throw error;
+      why = kafkaReason(error);
+      log.warn({ error: why }, 'Kafka cannot be reached: trying on');
+      void keepConnecting(handler);
+    }
+  }
+
   async function keepConnecting(handler: BatchHandler): Promise<void> {
     consumer = null;
     places.begin();
@@ -226,14 +242,9 @@ export function createReader(options: ReaderOptions): Reader {
 
   return {
     async start(handler) {
-      try {
-        await connect(handler);
-      } catch (error) {
-        if (error instanceof KafkaRefusal) throw error;
-        why = kafkaReason(error);
-        log.warn({ error: why }, 'Kafka cannot be reached: trying on');
-        void keepConnecting(handler);
-      }
+      // Who asked a moment ago need not wait for the same silence again.
+      if (prepare) void keepConnecting(handler);
+      else await connectOrTryOn(handler);
       commitTimer = setInterval(() => void commit(), commitEveryMs);
       void watchLog({ look, everyMs: lookEveryMs, signal: stopping.signal, log, onRefusal: fail });
     },

@@ -61,6 +61,7 @@ async function requireDatabase(url: string): Promise<void> {
 
 export async function startHub(network: Network, databaseUrl: () => string): Promise<void> {
   const { home, listen, env, origin, say, signal, components } = network;
+  let isReady = true;
   const hub = await supervise({
     name: 'hub',
     say: (line) => say('hub', line),
@@ -71,7 +72,9 @@ export async function startHub(network: Network, databaseUrl: () => string): Pro
           env: { ...hubEnv(network), DATABASE_URL: databaseUrl() },
           logFile: home.log('hub'),
         },
-        (waiting) => untilReady(origin, waiting),
+        async (waiting) => {
+          isReady = await untilReady(origin, waiting);
+        },
         AbortSignal.any([signal, stopping]),
       ),
   });
@@ -80,7 +83,10 @@ export async function startHub(network: Network, databaseUrl: () => string): Pro
   const way = env.KAFKA_BROKERS
     ? `results through Kafka at ${env.KAFKA_BROKERS}`
     : 'results come in directly';
-  say('hub', `ready on ${origin} (process ${hub.pid()}), ${way}`);
+  say(
+    'hub',
+    `${isReady ? 'ready' : 'started, and waits for Kafka,'} on ${origin} (process ${hub.pid()}), ${way}`,
+  );
 }
 
 /** What the user set goes before what we would choose. */

@@ -53,4 +53,27 @@ describe.skipIf(!kafka)('a hub with Kafka', () => {
     expect(performance.now() - beganMs).toBeLessThan(10_000);
     expect(started.logged().filter(({ level }) => level === 'error')).toEqual([]);
   }, 90_000);
+
+  test('is started before Kafka, makes its topics once that is there, and reads', async () => {
+    const env = `${environment}-later`;
+    const { kafka: config } = readHubConfig({
+      DATABASE_URL: 'postgresql://x/y',
+      PARALLAX_KEYS: '/x',
+      PARALLAX_SECRET: 'ab'.repeat(32),
+      KAFKA_BROKERS: brokers,
+      KAFKA_PARTITIONS: '2',
+      PARALLAX_ENV: env,
+    });
+    process.kill(kafka?.pid() ?? 0, 'SIGKILL');
+    await kafka?.exited();
+    const started = await startHubScene({ kafka: config, env });
+    hub = started;
+    expect((await started.ask('/readyz')).status).toBe(503);
+    await kafka?.restart();
+    await until(async () => (await started.ask('/readyz')).status === 200, 60_000);
+    const made = started.logged().find(({ msg }) => msg === 'topics made');
+    expect(made).toMatchObject({ topics: [`${env}.parallax.results.v1`, `${env}.parallax.host-metrics.v1`] });
+    await started.stop();
+    hub = undefined;
+  }, 180_000);
 });
