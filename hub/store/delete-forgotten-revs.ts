@@ -12,7 +12,9 @@ export async function deleteForgottenRevs(sql: Sql, oldestUs: number, limit = 10
     `delete from endpoint_revs where ctid = any(array(
        select r.ctid from endpoint_revs r
        join endpoints e on e.id = r.endpoint_id
-       left join endpoint_revs n on n.endpoint_id = r.endpoint_id and n.rev = r.rev + 1
+       left join lateral (
+         select changed_at from endpoint_revs later
+         where later.endpoint_id = r.endpoint_id and later.rev > r.rev order by later.rev limit 1) n on true
        where coalesce(n.changed_at, e.deleted_at) < $1::timestamptz - interval '${longestLease}'
        limit $2::int))`,
     [new Date(oldestUs / 1000), limit],

@@ -76,6 +76,19 @@ describe('the plan of a delivery', () => {
     expect(plan.open()).toBe(0);
   });
 
+  test('knows what was never sent from here: what was found may have been, by the process before', () => {
+    const plan = createDeliveryPlan();
+    plan.found([[1, 5]]);
+    for (const seq of [6, 7, 8]) plan.sealed(seq);
+    expect([5, 6, 99].map(plan.neverSent)).toEqual([false, true, true]);
+    plan.sending(6);
+    plan.failed(6);
+    plan.gone(7, 7);
+    expect([7, 8].map(plan.neverSent)).toEqual([false, true]);
+    plan.sending(8);
+    expect(plan.neverSent(99)).toBe(false);
+  });
+
   test('what piles up while nothing gets out becomes backlog', () => {
     const plan = createDeliveryPlan();
     for (let seq = 1; seq <= 40; seq += 1) plan.sealed(seq);
