@@ -50,6 +50,8 @@ const runFlags: Readonly<Record<string, readonly string[]>> = {
     '--optimize-for-size',
     ...(process.env.PARALLAX_DEBUG ? [mapped] : []),
   ],
+  kafka: [quiet],
+  migrate: [quiet],
 };
 const flagsOf = (name: string) => (Object.hasOwn(runFlags, name) ? (runFlags[name] ?? []) : []);
 const arenas = { MALLOC_ARENA_MAX: '2' };

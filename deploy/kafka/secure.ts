@@ -34,6 +34,16 @@ const maxReauthMs = 600_000;
 export async function startSecureBroker(options: SecureOptions): Promise<SecureBroker> {
   const { jars, port, probePort, dataDir, signal, hub, heapMb } = options;
   const credentials = await keepCredentials(join(dataDir, 'tls'), Date.now());
+  const probeAddress = `127.0.0.1:${probePort}`;
+  const env = {
+    hub: environmentOf('hub', `127.0.0.1:${port}`, probeAddress, credentials),
+    admin: environmentOf('admin', `127.0.0.1:${port}`, probeAddress, credentials),
+  };
+  // Before the broker, which may take its time: a hub can be started meanwhile.
+  for (const [name, variables] of Object.entries(env)) {
+    const lines = Object.entries(variables).map(([variable, value]) => `${variable}=${value}\n`);
+    await writeFile(join(dataDir, `${name}.env`), lines.join(''), { mode: 0o600 });
+  }
   const mirror = await startJwksMirror(hub, join(dataDir, 'jwks.json'));
   try {
     const [ca, cert, key] = await Promise.all(
@@ -52,15 +62,6 @@ export async function startSecureBroker(options: SecureOptions): Promise<SecureB
       ssl: { ca: ca ?? '', cert: cert ?? '', key: key ?? '' },
       properties: { ...(await secureProperties(options, credentials, mirror.url)), ...options.properties },
     });
-    const probeAddress = `127.0.0.1:${probePort}`;
-    const env = {
-      hub: environmentOf('hub', broker.address, probeAddress, credentials),
-      admin: environmentOf('admin', broker.address, probeAddress, credentials),
-    };
-    for (const [name, variables] of Object.entries(env)) {
-      const lines = Object.entries(variables).map(([variable, value]) => `${variable}=${value}\n`);
-      await writeFile(join(dataDir, `${name}.env`), lines.join(''), { mode: 0o600 });
-    }
     const stop = async () => {
       await broker.stop();
       await mirror.close();

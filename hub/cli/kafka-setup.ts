@@ -80,7 +80,17 @@ async function setUp({ env, terminal, signal }: CliContext, flags: SetupFlags): 
   }
   if (open.length === 0) return;
   tellCommands(terminal, open, config, flags);
-  throw new Failed(`${open.length} of ${steps.length} are missing: with --yes they are made`);
+  throw new Failed(openText(open, steps.length));
+}
+
+function openText(open: readonly Step[], all: number): string {
+  const unseen = open.filter(({ state }) => state === 'unknown').length;
+  const missing = open.length - unseen;
+  const parts = [
+    ...(missing > 0 ? [`${missing} of ${all} are missing: with --yes they are made`] : []),
+    ...(unseen > 0 ? [`${unseen} of ${all} cannot be seen with these credentials: use an admin's`] : []),
+  ];
+  return parts.join('; ');
 }
 
 /** Resolves to what could not be done. Each is tried: what one credential may do another may not. */

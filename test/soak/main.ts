@@ -26,7 +26,14 @@ const deepEvery = 3;
 /** Stored so long after it was sent. */
 const drainMs = 120_000;
 
-function readArguments(): { minutes: number; rate: number; warmUpMs: number } | null {
+interface Arguments {
+  readonly minutes: number;
+  readonly rate: number;
+  readonly warmUpMs: number;
+}
+
+/** Or what is wrong; '' where help was asked for. */
+function readArguments(): Arguments | string {
   try {
     const { values } = parseArgs({
       options: {
@@ -36,20 +43,21 @@ function readArguments(): { minutes: number; rate: number; warmUpMs: number } | 
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
+    if (values.help) return '';
     const [minutes, rate] = [Number(values.minutes), Number(values.rate)];
     const warmUp = values['warm-up'] === undefined ? Math.min(5, minutes / 5) : Number(values['warm-up']);
-    if (values.help || !(minutes >= 1 && rate >= 100 && warmUp >= 0 && warmUp < minutes)) return null;
+    if (!(minutes >= 1)) return `--minutes ${values.minutes}: a number from 1 on`;
+    if (!(rate >= 100)) return `--rate ${values.rate}: a number from 100 on`;
+    if (!(warmUp >= 0 && warmUp < minutes)) {
+      return `--warm-up ${values['warm-up']}: a number of minutes, less than --minutes`;
+    }
     return { minutes, rate, warmUpMs: warmUp * 60_000 };
-  } catch {
-    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
-async function soak({
-  minutes,
-  rate,
-  warmUpMs,
-}: NonNullable<ReturnType<typeof readArguments>>): Promise<number> {
+async function soak({ minutes, rate, warmUpMs }: Arguments): Promise<number> {
   const say = (line: string) => console.error(`soak: ${line}`);
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
@@ -176,5 +184,10 @@ async function complaints(network: SoakNetwork): Promise<string[]> {
 }
 
 const given = readArguments();
-if (!given) console.log(usage);
-process.exitCode = given ? await soak(given) : 2;
+if (typeof given === 'string') {
+  if (given) console.error(`soak: ${given}; --help says what there is`);
+  else console.log(usage);
+  process.exitCode = given ? 2 : 0;
+} else {
+  process.exitCode = await soak(given);
+}
