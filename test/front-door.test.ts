@@ -59,6 +59,17 @@ describe('the front door', () => {
     const over = await cli(args, { PARALLAX_DATA: folder, PARALLAX_HUB: 'http://127.0.0.1:2' });
     expect(over.stderr).toContain('127.0.0.1:2');
   });
+
+  // kafkajs asks for timers in the past now and then: where it does is in nobody's hands, whether Node warns is.
+  test.each(['kafka', 'migrate', 'hub', 'probe'])(
+    '%s speaks with Kafka, and no warning of Node is heard',
+    async (name) => {
+      const tell = 'process.on("exit",()=>console.error(process.execArgv.join()))';
+      const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tell)}` };
+      const { stderr } = await cli([name, '--help'], env);
+      expect(stderr).toContain('--disable-warning=TimeoutNegativeWarning');
+    },
+  );
 });
 
 const older = olderNode();
