@@ -20,12 +20,13 @@ export interface KafkaBusOptions {
   readonly retryMs?: readonly [first: number, longest: number];
   readonly lookEveryMs?: number;
   readonly patienceMs?: number;
+  readonly silentMs?: number;
 }
 
 /** The bus of a hub with Kafka: the relay produces, ingest reads what the relay and the probes produced. */
 export function createKafkaBus(options: KafkaBusOptions): Bus {
   const { config, env, db, log, onFatal, prepare, maxBytes, retryMs = [250, 5000] } = options;
-  const { lookEveryMs = 10_000, patienceMs = 10_000 } = options;
+  const { lookEveryMs = 10_000, patienceMs = 10_000, silentMs = 40_000 } = options;
   const topic = topicNames(env).results;
   const kafka = kafkaClient(config, log);
   const sender = createSender(kafka, topic, log, maxBytes);
@@ -39,6 +40,7 @@ export function createKafkaBus(options: KafkaBusOptions): Bus {
     retryMs,
     lookEveryMs,
     patienceMs,
+    silentMs,
     ...(prepare && { prepare }),
   });
   let reading = false;

@@ -21,6 +21,8 @@ export interface ReaderOptions extends SeatingOptions {
   readonly retryMs: readonly [first: number, longest: number];
   /** New partitions, another topic under the same name and what waits are seen within so long. */
   readonly lookEveryMs: number;
+  /** Brokers that stand still, or a route that swallows all, break no connection for minutes: told after so long. */
+  readonly silentMs: number;
   /** So long a log may seem to end before our place, as a new leader's may, until it is believed. */
   readonly patienceMs: number;
 }
@@ -45,7 +47,7 @@ const stopMs = { commit: 1000, leave: 3000 } as const;
 
 /** Reads the results topic from where kafka_progress stands. All that Kafka itself remembers of us is not believed. */
 export function createReader(options: ReaderOptions): Reader {
-  const { topic, log, onFatal, retryMs, lookEveryMs } = options;
+  const { topic, log, onFatal, retryMs, lookEveryMs, silentMs } = options;
   const places = createPlaces();
   const stopping = new AbortController();
   const stopped = () => stopping.signal.aborted;
@@ -61,6 +63,7 @@ export function createReader(options: ReaderOptions): Reader {
   let refusal: string | null = null;
   let { prepare } = options;
   let pauseMs = retryMs[0];
+  let heardMs = performance.now();
   let resumeTimer: NodeJS.Timeout | undefined;
   let commitTimer: NodeJS.Timeout | undefined;
 
@@ -104,6 +107,7 @@ export function createReader(options: ReaderOptions): Reader {
           seek(partition);
         }
         sawEnds(read);
+        heard();
         if (why !== null) log.info({ topic, partitions: seats.length }, 'results are read from Kafka');
         why = null;
         return;
@@ -130,9 +134,19 @@ export function createReader(options: ReaderOptions): Reader {
     for (const { partition, high } of ends) places.sawEnd(partition, high);
   }
 
+  const heard = () => {
+    heardMs = performance.now();
+  };
+
+  function silence(): string | null {
+    const ms = performance.now() - heardMs;
+    return ms < silentMs ? null : `Kafka has not answered for ${Math.round(ms / 1000)} s`;
+  }
+
   async function look(): Promise<void> {
     const before = places.offsets();
     const state = await readLog(options);
+    heard();
     if (stopped() || reads.clusterId === '') return;
     sawEnds(state);
     if (isAnew(state, reads)) fail(topicAnew(topic));
@@ -163,6 +177,7 @@ export function createReader(options: ReaderOptions): Reader {
     seek,
     seatAgain,
     onStored() {
+      heard();
       if (why !== null) log.info({ topic }, 'results are stored again');
       why = null;
       pauseMs = retryMs[0];
@@ -248,7 +263,7 @@ export function createReader(options: ReaderOptions): Reader {
       commitTimer = setInterval(() => void commit(), commitEveryMs);
       void watchLog({ look, everyMs: lookEveryMs, signal: stopping.signal, log, onRefusal: fail });
     },
-    trouble: () => refusal ?? why,
+    trouble: () => refusal ?? why ?? silence(),
     dropped: () => dropped,
     lags() {
       const lags = places.lags();

@@ -159,6 +159,21 @@ describe.skipIf(!kafka)('what happens to the log', () => {
     await allIsWell();
   }, 180_000);
 
+  test('brokers that stand still, and break no connection, are told of until they go on', async () => {
+    if (!kafka) return;
+    const bus = scene.bus({ lookEveryMs: 300, silentMs: 2000 });
+    await bus.start(scene.ingest.handle);
+    await until(() => bus.status().ready, 30_000);
+    process.kill(kafka.pid(), 'SIGSTOP');
+    try {
+      await until(() => !bus.status().ready, 10_000);
+      expect(bus.status().reason).toMatch(/^Kafka has not answered for [2-9] s$/);
+    } finally {
+      process.kill(kafka.pid(), 'SIGCONT');
+    }
+    await until(() => bus.status().ready, 60_000);
+  }, 120_000);
+
   test('a stop waits neither for brokers that stand still nor for a database that is away', async () => {
     if (!kafka) return;
     const away = openDatabase({ url: 'postgresql://127.0.0.1:1/away' });
