@@ -175,13 +175,25 @@ async function main(): Promise<number> {
     return 0;
   }
   const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stopping.abort());
+  let firstMs = 0;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      // npm passes on what the terminal sent already: only a later one means "at once".
+      if (stopping.signal.aborted && performance.now() - firstMs > 1000) process.exit(130);
+      if (stopping.signal.aborted) return;
+      firstMs = performance.now();
+      console.error('chaos: stopping; once more ends it at once');
+      stopping.abort();
+    });
+  }
   const bundles = await mkdtemp(join(tmpdir(), 'parallax-chaos-build-'));
   try {
     return await run(options, bundles, stopping.signal);
   } catch (error) {
     if (stopping.signal.aborted) return 130;
-    console.error(`chaos: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+    // No word on the system, and no line in the ledger.
+    console.error('chaos: the machine itself failed, which says nothing of the system:');
+    console.error(error instanceof Error ? (error.stack ?? error.message) : error);
     return 1;
   } finally {
     await rm(bundles, { recursive: true, force: true });
