@@ -19,13 +19,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'acknowledge-before-commit',
     what: 'a lease tells as durable what is still in an open transaction',
-    faults: ['postgres.lock-streams'],
+    faults: ['postgres.lock-results'],
     patches: [
       {
         file: storeBatches,
-        find: 'await updateStreams(',
+        find: 'const { rows, duplicates } = await storeResults(',
         replace: `for (const { stream, state } of taken.streams) (globalThis as { told?: Map<string, number> }).told?.set(stream, state.upTo);
-        await updateStreams(`,
+        const { rows, duplicates } = await storeResults(`,
       },
       {
         file: 'hub/store/select-durable.ts',

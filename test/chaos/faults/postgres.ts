@@ -35,21 +35,22 @@ async function surely(network: ChaosNetwork, ...statements: readonly string[]): 
 const endHubs = `select pg_terminate_backend(pid) from pg_stat_activity
   where application_name like 'parallax%' and pid <> pg_backend_pid()`;
 
-/** Somebody's maintenance holds the table in which streams are marked: it can be read, and nothing is committed. */
-const lockFault: Fault = {
-  name: 'postgres.lock-streams',
+/** Somebody's maintenance holds a table that the hubs write to: it can be read, and nothing is committed. */
+const lockFault = (table: 'streams' | 'results', onRequest: boolean): Fault => ({
+  name: `postgres.lock-${table}`,
   area: 'postgres',
+  onRequest,
   conflicts: ['postgres.*'],
   async inject(network, random) {
     const client = await connect(network);
     await client.query('begin');
     await client.query("set local lock_timeout = '10s'");
-    await client.query('lock table streams in share row exclusive mode');
+    await client.query(`lock table ${table} in share row exclusive mode`);
     const holdMs = random.int(3000, 12_000);
     const released = wait(holdMs).then(() => client.end().catch(() => undefined));
-    return { detail: `streams locked for ${holdMs} ms`, heal: () => released };
+    return { detail: `${table} locked for ${holdMs} ms`, heal: () => released };
   },
-};
+});
 
 /** Somebody else takes every slot there is, those of the hubs as well. */
 const connectionsFault: Fault = {
@@ -97,4 +98,10 @@ const statementTimeoutFault: Fault = {
   },
 };
 
-export const postgresFaults: readonly Fault[] = [lockFault, connectionsFault, statementTimeoutFault];
+export const postgresFaults: readonly Fault[] = [
+  lockFault('streams', false),
+  // In the middle of a transaction that has its streams: what a planted bug needs to be seen.
+  lockFault('results', true),
+  connectionsFault,
+  statementTimeoutFault,
+];
