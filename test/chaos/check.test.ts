@@ -114,7 +114,8 @@ async function result(one: One = {}): Promise<string> {
 
 const allowed = (over: Partial<Allowed> = {}): Allowed => ({
   destroyed: new Set(),
-  mayReject: new Set(),
+  toBeTold: new Set(),
+  mayReject: [],
   databaseWentBack: false,
   untilMs: Date.now(),
   ...over,
@@ -179,8 +180,12 @@ test('a gap record speaks for its batches, and for no others', async () => {
 test('a refused batch of an honest probe is accounted for, and is not to happen', async () => {
   await result({ stored: false, seq: 7 });
   await reject('too_large', probe, 7);
-  expect(await found()).toEqual(['1 exactly once: honest probes were refused: 1 too_large']);
-  expect(await found({ mayReject: new Set(['too_large']) })).toEqual([]);
+  const refused = [
+    expect.stringMatching(/^1 exactly once: honest probes were refused: 1 too_large of probe-/),
+  ];
+  expect(await found()).toEqual(refused);
+  expect(await found({ mayReject: [{ probe: null, reason: 'future', healedMs: 1 }] })).toEqual(refused);
+  expect(await found({ mayReject: [{ probe: null, reason: 'too_large', healedMs: 1 }] })).toEqual([]);
 });
 
 test('a result that came twice', async () => {
@@ -189,6 +194,50 @@ test('a result that came twice', async () => {
   const { violations, counts } = await checker.check(allowed());
   expect(violations).toHaveLength(1);
   expect(counts.doubled).toBe(1);
+});
+
+test('a duplicate is excused for the probe whose spool was spoilt, until that round is settled', async () => {
+  // In a scene they all have the same.
+  await scene.db.run("update probes set name = 'p' || id");
+  const nameOf = ({ id }: TestProbe) => `probe-p${id}`;
+  const healedMs = scene.nowUs / 1000 - 30_000;
+  const excuse = { mayReject: [{ probe: nameOf(probe), reason: 'duplicate_slot', healedMs }] };
+  await result();
+  await reject('duplicate_slot', probe, 1);
+  expect(await found(excuse)).toEqual([]);
+  expect((await checker.check(allowed())).counts).toMatchObject({ doubled: 0, 'duplicates excused': 1 });
+  // What was excused stays so; another's is not.
+  expect(await found()).toEqual([]);
+  await reject('duplicate_slot', other, 1);
+  const doubled = [
+    expect.stringMatching(/^1 exactly once: honest probes were refused: 1 duplicate_slot of /),
+  ];
+  expect(await found(excuse)).toEqual(doubled);
+  expect(await found({ mayReject: [{ probe: nameOf(other), reason: 'duplicate_slot', healedMs }] })).toEqual(
+    [],
+  );
+
+  await checker.settle(healedMs + 1);
+  await reject('duplicate_slot', probe, 2);
+  expect(await found(excuse)).toEqual(doubled);
+});
+
+test('what was destroyed must be told where the probe can see that it is gone', async () => {
+  const unseen = await result({ stored: false, seq: 3 });
+  const seen = await result({ stored: false, seq: 2 });
+  const over = { destroyed: new Set([unseen, seen]) };
+  expect(await found(over)).toEqual([]);
+  expect((await checker.check(allowed(over))).counts).toMatchObject({ 'destroyed without a word': 2 });
+  const told = { ...over, toBeTold: new Set([seen]) };
+  expect(await found(told)).toEqual([
+    '1 exactly once: 1 results were destroyed, and no gap record tells of them',
+  ]);
+  await scene.db.run(
+    `insert into gaps (stream, seq, probe_id, from_seq, to_seq, results, from_scheduled_at, to_scheduled_at, reason)
+     values ($1::text, 9, $2::int8, 2, 2, 1, now(), now(), 'spool damaged')`,
+    [stream, probe.id],
+  );
+  expect(await found(told)).toEqual([]);
 });
 
 test('what the liar is refused is as it should be', async () => {

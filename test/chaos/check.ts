@@ -1,12 +1,19 @@
 import { resultKey } from '../flow/spool-witness.ts';
 import { durableIsCommitted } from './invariants/durable.ts';
 import { exactlyOnce } from './invariants/exactly-once.ts';
-import { type Evidence, type Finding, type Violation, violated } from './invariants/invariant.ts';
+import {
+  type Evidence,
+  type Finding,
+  type MayReject,
+  type Violation,
+  violated,
+} from './invariants/invariant.ts';
 import { underLease } from './invariants/lease.ts';
 import { withinPolicy } from './invariants/policy.ts';
 import { signedAndPlaced } from './invariants/region.ts';
 import type { KafkaLog } from './kafka-log.ts';
 import type { ChaosNetwork } from './network.ts';
+import { keepRefusals } from './refusals.ts';
 import type { Acknowledged } from './spools.ts';
 
 /**
@@ -15,7 +22,10 @@ import type { Acknowledged } from './spools.ts';
  */
 const invariants = [exactlyOnce, signedAndPlaced, withinPolicy, underLease, durableIsCommitted];
 
-export type Allowed = Pick<Evidence, 'destroyed' | 'mayReject' | 'databaseWentBack' | 'untilMs'>;
+export interface Allowed extends Pick<Evidence, 'destroyed' | 'toBeTold' | 'databaseWentBack' | 'untilMs'> {
+  /** Each with the instant (epoch ms) at which its round had healed: it holds until that is settled. */
+  readonly mayReject: readonly (MayReject & { readonly healedMs: number })[];
+}
 
 /** Looks at the network from outside, and keeps the books about what it need not look at again. */
 export interface Checker {
@@ -43,6 +53,7 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
   let settledUs = 0;
   let settledRows = 0;
   let settledAcknowledged = 0;
+  const refusals = keepRefusals(network);
 
   const rowsBefore = async (us: number) => {
     const { count } = await network
@@ -77,6 +88,7 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
       const signed = await log.read();
       const acknowledged = await network.spools.read();
       const { missed } = log.counts();
+      const refused = await refusals.read();
       const evidence: Evidence = {
         network,
         acknowledged,
@@ -85,7 +97,9 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
         missed,
         told,
         settledUs,
+        refused,
         ...allowed,
+        mayReject: allowed.mayReject.filter(({ healedMs }) => healedMs * 1000 > settledUs),
       };
       const findings: Finding[] = [];
       for (const invariant of invariants) findings.push(await invariant(evidence));
@@ -93,11 +107,13 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
       for (const { scheduledAt } of acknowledged.values()) if (scheduledAt < settledUs) late += 1;
       let storedNow = 0;
       for (const key of stored) if (scheduledAtOf(key) >= settledUs) storedNow += 1;
+      const violations = [
+        ...settledStays(before - settledRows, late),
+        ...findings.flatMap(({ violations }) => violations),
+      ];
+      if (violations.length === 0) refusals.note(refused);
       return {
-        violations: [
-          ...settledStays(before - settledRows, late),
-          ...findings.flatMap(({ violations }) => violations),
-        ],
+        violations,
         counts: Object.assign(
           { acknowledged: settledAcknowledged + acknowledged.size - late, stored: before + storedNow },
           ...findings.map(({ counts }) => counts),

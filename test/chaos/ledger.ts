@@ -17,6 +17,8 @@ export interface Entry {
   readonly stored: number;
   readonly lost: number;
   readonly doubled: number;
+  /** Of probes whose spool a fault had spoilt a moment before; not there in the first entries. */
+  readonly duplicatesExcused?: number;
   readonly forged: number;
   readonly lies: number;
   readonly longestRecoveryS: number;
@@ -44,6 +46,7 @@ export async function entryOf(report: ChaosReport): Promise<Entry> {
     stored: counts.stored ?? 0,
     lost: counts.lost ?? 0,
     doubled: counts.doubled ?? 0,
+    duplicatesExcused: counts['duplicates excused'] ?? 0,
     forged: counts.forged ?? 0,
     lies: counts.lies ?? 0,
     longestRecoveryS: Math.round(report.longestRecoveryMs / 100) / 10,
@@ -76,6 +79,7 @@ export function totals(entries: readonly Entry[]) {
     lies: sum(({ lies }) => lies),
     lost: sum(({ lost }) => lost),
     doubled: sum(({ doubled }) => doubled),
+    duplicatesExcused: sum(({ duplicatesExcused = 0 }) => duplicatesExcused),
     forged: sum(({ forged }) => forged),
     longestRecoveryS: Math.max(0, ...entries.map(({ longestRecoveryS }) => longestRecoveryS)),
     pairs: new Set(entries.flatMap(({ pairs }) => pairs)).size,
@@ -99,8 +103,8 @@ Each line is a run of \`npm run chaos\`, appended by itself; runs that found som
 [chaos.md](chaos.md).
 
 In all: ${all.runs} runs, ${all.minutes} minutes, ${all.rounds} rounds, ${all.faults} faults and ${all.pairs} pairs of them,
-${all.checks} checks made, ${all.stored} results stored, ${all.lies} lies told; ${all.lost} lost, ${all.doubled} doubled,
-${all.forged} forged; the longest recovery took ${all.longestRecoveryS} s.
+${all.checks} checks made, ${all.stored} results stored, ${all.lies} lies told; ${all.lost} lost, ${all.doubled} doubled
+(and ${all.duplicatesExcused} duplicates of probes whose spool was spoilt, refused as such), ${all.forged} forged; the longest recovery took ${all.longestRecoveryS} s.
 
 | fault | times |
 | --- | ---: |

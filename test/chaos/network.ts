@@ -46,6 +46,8 @@ export interface ChaosNetwork {
   readonly db: () => Database;
   readonly topic: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Folder of the bundles that everybody runs. */
+  readonly bundles: string;
   /** Runs a command of the binary as an operator would, straight to the hubs. */
   cli(args: readonly string[]): Promise<string>;
   say(line: string): void;
@@ -296,6 +298,7 @@ export async function startNetwork(options: NetworkOptions): Promise<ChaosNetwor
       db: database,
       topic,
       env: hubEnv(postgres.url(), kafka.adminAddress),
+      bundles,
       cli,
       say,
       close,

@@ -1,8 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { endsWithin } from '../../hub/process/tethered.ts';
 import type { Checker } from './check.ts';
-import type { Injected } from './fault.ts';
-import type { Finding, Violation } from './invariants/invariant.ts';
+import type { Fault, Injected } from './fault.ts';
+import { startStopped } from './faults/relaunch.ts';
+import type { Finding, MayReject, Violation } from './invariants/invariant.ts';
 import type { ChaosNetwork } from './network.ts';
 import type { Round } from './plan.ts';
 import type { Random } from './random.ts';
@@ -10,10 +11,22 @@ import { type Recovery, recovers } from './recovery.ts';
 
 const healMs = 120_000;
 
-/** What faults of earlier rounds excuse for good. */
+/** What faults of this round and of those before it excuse. */
 export interface Excuses {
   readonly destroyed: Set<string>;
-  readonly mayReject: Set<string>;
+  /** Of these, results that the probe can see are gone: it has to say so. */
+  readonly toBeTold: Set<string>;
+  /** Each with the instant (epoch ms) at which its round had healed: what was due before that is settled some day. */
+  readonly mayReject: (MayReject & { readonly healedMs: number })[];
+}
+
+export function noExcuses(): Excuses {
+  return { destroyed: new Set(), toBeTold: new Set(), mayReject: [] };
+}
+
+/** The machine could not do what it was to do: this says nothing of the system. */
+export class MachineFailed extends Error {
+  override readonly name = 'MachineFailed';
 }
 
 export interface RoundContext {
@@ -33,13 +46,31 @@ export interface RoundEnd extends Finding {
   readonly recovery: Recovery;
 }
 
-/** Breaks, waits, mends, waits until all is at rest, and looks. Throws where the machine itself fails. */
+/**
+ * Breaks, waits, mends, waits until all is at rest, and looks. What the first fault broke may be what the second needs
+ * to break something: one that fails beside another is tried again alone. Throws where the machine itself fails.
+ */
 export async function playRound(round: Round, context: RoundContext): Promise<RoundEnd> {
   const { network, checker, excuses, recoveryMs, signal } = context;
-  const { healedMs, wentBack } = await breakAndHeal(round, context);
-  const recovery = await recovers(network, checker, healedMs, excuses.destroyed, recoveryMs, signal);
-  signal.throwIfAborted();
-  const violations: Violation[] = [];
+  const rest = async (healedMs: number) => {
+    const recovery = await recovers(network, checker, healedMs, excuses.destroyed, recoveryMs, signal);
+    signal.throwIfAborted();
+    return recovery;
+  };
+  let broken = await breakAndHeal(round, context);
+  let recovery = await rest(broken.healedMs);
+  if (broken.failed) {
+    const { fault, why } = broken.failed;
+    const missing = recovery.missing.slice(0, 3).join('; ');
+    if (!recovery.recovered) throw new MachineFailed(`${fault.name}: ${why}; not at rest since: ${missing}`);
+    const alone = await breakAndHeal({ ...round, faults: [fault] }, context);
+    broken = { ...alone, wentBack: broken.wentBack || alone.wentBack };
+    const before = recovery.tookMs;
+    recovery = await rest(broken.healedMs);
+    recovery = { ...recovery, tookMs: Math.max(before, recovery.tookMs) };
+  }
+  const { healedMs, wentBack } = broken;
+  const violations: Violation[] = [...broken.violations];
   if (!recovery.recovered) {
     violations.push({
       invariant: '8 drains',
@@ -58,35 +89,59 @@ export async function playRound(round: Round, context: RoundContext): Promise<Ro
   }
 }
 
-async function breakAndHeal(round: Round, { network, excuses, random, tell, signal }: RoundContext) {
+interface Broken {
+  readonly healedMs: number;
+  readonly wentBack: boolean;
+  readonly violations: readonly Violation[];
+  /** The second of two, which could not be injected beside the first. */
+  readonly failed: { readonly fault: Fault; readonly why: string } | null;
+}
+
+/** Throws MachineFailed where a fault fails that stands alone, or is the first. */
+export async function breakAndHeal(
+  round: Round,
+  { network, excuses, random, tell, signal }: Omit<RoundContext, 'checker' | 'recoveryMs'>,
+): Promise<Broken> {
   const active: Injected[] = [];
   let wentBack = false;
+  let failed: Broken['failed'] = null;
+  let left = false;
   try {
     for (const [index, fault] of round.faults.entries()) {
       if (index > 0) await wait(round.apartMs, undefined, { signal });
-      const one = await fault.inject(network, random.split(fault.name), signal).catch((error: unknown) => {
-        // What the first broke may be what the second needs to break something.
-        if (index === 0 || signal.aborted) throw error;
-        tell(fault.name, `NOT INJECTED: ${error instanceof Error ? error.message : error}`, false);
-        return null;
-      });
-      if (!one) continue;
-      active.push(one);
-      for (const reason of fault.mayReject ?? []) excuses.mayReject.add(reason);
-      tell(fault.name, one.detail, true);
+      try {
+        const one = await fault.inject(network, random.split(fault.name), signal);
+        active.push(one);
+        tell(fault.name, one.detail, one.happened ?? true);
+      } catch (error) {
+        signal.throwIfAborted();
+        left = true;
+        const why = error instanceof Error ? error.message : String(error);
+        if (index === 0)
+          throw new MachineFailed(`${fault.name} could not be injected: ${why}`, { cause: error });
+        tell(fault.name, `NOT INJECTED beside the other, and tried again alone: ${why}`, false);
+        failed = { fault, why };
+      }
     }
     await network.lie(random.split('lie')).catch(() => undefined);
     await wait(round.holdMs, undefined, { signal });
   } finally {
     for (const one of random.shuffle(active)) await healed(one);
+    if (left) await startStopped(network);
   }
   for (const one of active) {
     for (const key of (await one.destroyed?.()) ?? []) excuses.destroyed.add(key);
+    for (const key of one.toBeTold ?? []) excuses.toBeTold.add(key);
     wentBack ||= one.databaseWentBack ?? false;
   }
-  return { healedMs: Date.now(), wentBack };
+  const healedMs = Date.now();
+  for (const one of active) {
+    for (const may of one.mayReject ?? []) excuses.mayReject.push({ ...may, healedMs });
+  }
+  return { healedMs, wentBack, violations: active.flatMap((one) => one.violations ?? []), failed };
 }
 
 async function healed({ detail, heal }: Injected): Promise<void> {
-  if (!(await endsWithin(heal(), healMs))) throw new Error(`not healed in ${healMs / 1000} s: ${detail}`);
+  if (!(await endsWithin(heal(), healMs)))
+    throw new MachineFailed(`not healed in ${healMs / 1000} s: ${detail}`);
 }

@@ -7,7 +7,7 @@ import { type KafkaLog, readKafkaLog } from './kafka-log.ts';
 import { type ChaosNetwork, type NetworkOptions, startNetwork } from './network.ts';
 import { drawnPlan, type Plan, pairOf, type WrittenRound, written, writtenPlan } from './plan.ts';
 import { createRandom } from './random.ts';
-import { type Excuses, playRound } from './round.ts';
+import { noExcuses, playRound } from './round.ts';
 
 export interface ChaosOptions
   extends Pick<NetworkOptions, 'folder' | 'rate' | 'bundles' | 'hubEnv' | 'probeEnv'> {
@@ -93,7 +93,7 @@ async function playAll(
 ): Promise<ChaosReport> {
   const random = createRandom(seed);
   const checker = createChecker(network, log);
-  const excuses: Excuses = { destroyed: new Set(), mayReject: new Set() };
+  const excuses = noExcuses();
   const story: string[] = [];
   const played: WrittenRound[] = [];
   const injected: Record<string, number> = {};

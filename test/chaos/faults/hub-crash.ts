@@ -7,8 +7,9 @@ import { buildWithCrashPoints } from '../build/crash-build.ts';
 import { crashFolderVariable, statementsOf } from '../build/crash-point.ts';
 import { type CrashPointName, crashPoints } from '../build/crash-points.ts';
 import type { Fault } from '../fault.ts';
+import { violated } from '../invariants/invariant.ts';
 import type { ChaosNetwork } from '../network.ts';
-import { runToEnd } from '../process.ts';
+import { type ManagedProcess, runToEnd } from '../process.ts';
 import { changesOf, hasCrashPoints, startChanged } from './relaunch.ts';
 
 const longestMs = 20_000;
@@ -56,6 +57,7 @@ function crashFault(point: CrashPointName): Fault {
       const hit = await hitOrNot(folder, point, signal);
       return {
         detail: `a hub ${hit ? 'ended' : 'did not come by in time'} at ${point}, pass ${passes + 1}`,
+        happened: hit,
         async heal() {
           mover?.kill('SIGCONT');
           await forget(folder, point);
@@ -78,8 +80,6 @@ const olderSchemaFault: Fault = {
   conflicts: ['hub.*', 'postgres.*', 'network.*'],
   async inject(network, random, signal) {
     const folder = await giveCrashPoints(network, network.hubs);
-    for (const hub of network.hubs) await hub.stop();
-    await migrateDown(network);
     const points = crashPoints.filter((point) => point.startsWith('migrate.'));
     const point = random.chance(0.75) ? random.pick(points) : null;
     if (point) {
@@ -87,7 +87,15 @@ const olderSchemaFault: Fault = {
       const passes = point === 'migrate.statement' ? random.int(0, (await newestStatements()) - 1) : 0;
       await writeFile(join(folder, point), String(passes));
     }
-    for (const hub of network.hubs) await startChanged(hub);
+    try {
+      for (const hub of network.hubs) await hub.stop();
+      await migrateDown(network);
+    } catch (error) {
+      if (point) await forget(folder, point);
+      throw error;
+    } finally {
+      for (const hub of network.hubs) await startChanged(hub);
+    }
     const hit = point !== null && (await hitOrNot(folder, point, signal));
     return {
       detail: `hubs came back to the schema of before${point ? `, and one ${hit ? 'ended' : 'did not end'} at ${point}` : ''}`,
@@ -97,7 +105,7 @@ const olderSchemaFault: Fault = {
 };
 
 async function migrateDown(network: ChaosNetwork): Promise<void> {
-  const args = [join(root, 'dist/parallax.js'), 'migrate', 'down'];
+  const args = [join(network.bundles, 'parallax.js'), 'migrate', 'down'];
   await runToEnd({ file: process.execPath, args, env: network.env, cwd: network.folder });
 }
 
@@ -106,34 +114,66 @@ async function newestStatements(): Promise<number> {
   return newest ? statementsOf(newest.update).length : 1;
 }
 
+/** What a hub logs from this place on, until it has told what it thinks of the schema. */
+async function saidOf({ logFile }: ManagedProcess, from: number, signal: AbortSignal): Promise<string> {
+  const untilMs = performance.now() + 45_000;
+  for (;;) {
+    const said = (await readFile(logFile, 'utf8')).slice(from);
+    if (verdictOf(said) !== 'does not come as far as') return said;
+    if (signal.aborted || performance.now() > untilMs) return said;
+    await wait(250);
+  }
+}
+
+/** What a hub's log says of a schema that is newer than itself. */
+export function verdictOf(said: string): 'refuses' | 'DOES NOT REFUSE' | 'does not come as far as' {
+  if (said.includes('this Parallax knows up to')) return 'refuses';
+  return said.includes('the hub is running') ? 'DOES NOT REFUSE' : 'does not come as far as';
+}
+
 /** A replica of the release before comes back to a schema that is newer than it: it must refuse, and harm nothing. */
 const olderReleaseFault: Fault = {
   name: 'hub.older-release',
   area: 'hub',
   conflicts: ['hub.*'],
-  async inject(network, random) {
+  async inject(network, random, signal) {
     const hub = random.pick(network.hubs);
     const build = join(network.folder, 'older-build');
     await buildWithCrashPoints(build, { withoutNewestMigration: true });
     const changes = changesOf(hub);
     const before = changes.bundles;
     await hub.stop();
-    changes.bundles = () => build;
     const from = (await readFile(hub.logFile, 'utf8')).length;
-    await startChanged(hub);
+    changes.bundles = () => build;
     let said = '';
-    for (let tries = 0; tries < 60 && !/this Parallax knows up to/.test(said); tries += 1) {
-      await wait(250);
-      said = (await readFile(hub.logFile, 'utf8')).slice(from);
+    const heal = async () => {
+      await hub.stop();
+      changes.bundles = before;
+      await startChanged(hub);
+    };
+    try {
+      await startChanged(hub);
+      said = await saidOf(hub, from, signal);
+    } catch (error) {
+      await heal();
+      throw error;
     }
-    const refused = /this Parallax knows up to/.test(said);
+    const verdict = verdictOf(said);
     return {
-      detail: `${hub.name} is of the release before, and ${refused ? 'refuses' : 'DOES NOT REFUSE'} the newer schema`,
-      async heal() {
-        await hub.stop();
-        changes.bundles = before;
-        await startChanged(hub);
-      },
+      detail: `${hub.name} is of the release before, and ${verdict} the newer schema`,
+      // It may not have come so far before it was time: another fault stood in its way.
+      happened: verdict !== 'does not come as far as',
+      violations:
+        verdict === 'DOES NOT REFUSE'
+          ? [
+              violated(
+                '1 exactly once',
+                'a hub of the release before runs on a newer schema',
+                said.split('\n'),
+              ),
+            ]
+          : [],
+      heal,
     };
   },
 };

@@ -5,7 +5,7 @@ import type { Fault } from '../fault.ts';
 import { decodeOps } from '../power/disk-op.ts';
 import { readTree, writeTree } from '../power/disk-tree.ts';
 import { afterPowerLoss, drawFates, stillUnderWay, tearWith } from '../power/power-loss.ts';
-import { changesOf, startChanged } from './relaunch.ts';
+import { changesOf, startChanged, whileDown } from './relaunch.ts';
 import { keysInTree, without } from './spool-files.ts';
 
 /** A write whose sync is not even asked for after so long is one that nobody syncs: only a shorter one is excused. */
@@ -46,28 +46,33 @@ export const powerLossFault: Fault = {
     await isAtWork(log, signal);
     await wait(random.int(1500, 5000), undefined, { signal }).catch(() => undefined);
 
+    const lose = async (endMs: number) => {
+      // All that its files held, also what was not synced, has been seen.
+      await network.spools.read();
+      const ops = decodeOps(await readFile(log));
+      const { how, fates } = drawFates(random.next);
+      const whole = (bytes: Buffer) => bytes;
+      const underWay = stillUnderWay(ops, endMs, graceMs);
+      const at = await readTree(probe.dataDir);
+      const owed = afterPowerLoss(base, ops, (op) => (underWay(op) ? 'lost' : 'kept'), whole);
+      // They were written, and nobody was told so yet.
+      const excused = without(keysInTree(at), keysInTree(owed));
+      await writeTree(probe.dataDir, afterPowerLoss(base, ops, fates, tearWith(random.next)));
+      // The files of before are read to their end for the last time; what of this survived is seen again.
+      await network.spools.read();
+      network.spools.forget(excused);
+      return { how, calls: ops.length };
+    };
     const endMs = performance.timeOrigin + performance.now();
-    await probe.destroy();
-    // All that its files held, also what was not synced, has been seen.
-    await network.spools.read();
-    const ops = decodeOps(await readFile(log));
-    const { how, fates } = drawFates(random.next);
-    const whole = (bytes: Buffer) => bytes;
-    const underWay = stillUnderWay(ops, endMs, graceMs);
-    const at = await readTree(probe.dataDir);
-    const owed = afterPowerLoss(base, ops, (op) => (underWay(op) ? 'lost' : 'kept'), whole);
-    // They were written, and nobody was told so yet.
-    const excused = without(keysInTree(at), keysInTree(owed));
-    await writeTree(probe.dataDir, afterPowerLoss(base, ops, fates, tearWith(random.next)));
-    preloads.delete('record-disk');
-    env.delete('PARALLAX_CHAOS_DISK');
-    env.delete('PARALLAX_CHAOS_DISK_LOG');
-    // The files of before are read to their end for the last time; what of this survived is seen again.
-    await network.spools.read();
-    network.spools.forget(excused);
-    await startChanged(probe);
+    const { how, calls } = await whileDown(probe, () =>
+      lose(endMs).finally(() => {
+        preloads.delete('record-disk');
+        env.delete('PARALLAX_CHAOS_DISK');
+        env.delete('PARALLAX_CHAOS_DISK_LOG');
+      }),
+    );
     return {
-      detail: `${probe.name} lost its power: of ${ops.length} calls of its disk what was not synced is ${how}`,
+      detail: `${probe.name} lost its power: of ${calls} calls of its disk what was not synced is ${how}`,
       heal: async () => undefined,
     };
   },

@@ -108,7 +108,6 @@ let guests = 0;
 export const revokedFault: Fault = {
   name: 'probe.revoked',
   area: 'probe',
-  mayReject: ['probe_revoked'],
   async inject(network, random, signal) {
     guests += 1;
     const name = `guest-${guests}`;
@@ -125,6 +124,7 @@ export const revokedFault: Fault = {
     return {
       detail:
         probeId === undefined ? `${guest.name} never came to enroll` : `${guest.name} joined and is revoked`,
+      mayReject: [{ probe: guest.name, reason: 'probe_revoked' }],
       heal: () => guest.destroy(),
       async destroyed() {
         const keys = [...(await network.spools.read()).keys()];

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from '../../harness/imports.ts';
 import { crashMark } from '../build/crash-points.ts';
+import type { ChaosNetwork } from '../network.ts';
 import type { Launch, ManagedProcess } from '../process.ts';
 
 /** What faults have changed of how a process is started; they add to each other. */
@@ -12,6 +13,8 @@ interface Changes {
   /** The folder of other bundles, by the folder of those it runs otherwise. */
   bundles: ((usual: string) => string) | null;
 }
+
+type Everybody = Pick<ChaosNetwork, 'postgres' | 'kafka' | 'hubs' | 'probes'>;
 
 const changed = new WeakMap<ManagedProcess, Changes>();
 
@@ -24,6 +27,28 @@ export function changesOf(process: ManagedProcess): Changes {
 /** Starts a process that is down, or will be, with all that faults changed of it. */
 export async function startChanged(process: ManagedProcess): Promise<void> {
   await process.start((launch) => applied(launch, changesOf(process)));
+}
+
+/** Ends it, does something while it is down, and starts it again, also where that something fails. */
+export async function whileDown<T>(process: ManagedProcess, work: () => Promise<T>): Promise<T> {
+  await process.destroy();
+  try {
+    return await work();
+  } finally {
+    await startChanged(process);
+  }
+}
+
+/** What a fault that failed left behind: everybody goes on, and runs. */
+export async function startStopped({ postgres, kafka, hubs, probes }: Everybody): Promise<void> {
+  for (const server of [postgres, kafka]) {
+    if (server.running()) server.kill('SIGCONT');
+    else await server.start();
+  }
+  for (const one of [...hubs, ...probes]) {
+    one.kill('SIGCONT');
+    await startChanged(one);
+  }
 }
 
 function applied(launch: Launch, { preloads, env, bundles }: Changes): Launch {

@@ -4,8 +4,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Fault } from '../fault.ts';
 import type { ChaosProbe } from '../network.ts';
 import type { Random } from '../random.ts';
-import { changesOf, startChanged } from './relaunch.ts';
-import { keysInFolder, segmentsIn, without } from './spool-files.ts';
+import { changesOf, startChanged, whileDown } from './relaunch.ts';
+import { isSpoilt, keysInFolder, placesInFolder, seenToBeGone, segmentsIn, without } from './spool-files.ts';
 
 /** A new file in its place: whoever has another name for the old one keeps what it held. */
 async function replace(file: string, content: Uint8Array): Promise<void> {
@@ -27,21 +27,25 @@ function damageFault(name: string, kind: 'truncated' | 'flipped'): Fault {
     name,
     area: 'probe',
     conflicts: ['probe.*'],
-    // Its journal may still hold what the spoilt batch held: it goes out again, and is recognised slot by slot.
-    mayReject: ['duplicate_slot'],
     async inject(network, random) {
       const probe = random.pick(network.probes);
       const spool = join(probe.dataDir, 'spool');
-      await probe.destroy();
-      await network.spools.read();
-      const before = await keysInFolder(spool);
-      const file = random.pick(await heldSegments(spool));
-      const content = await readFile(join(spool, file));
-      await replace(join(spool, file), damaged(content, kind, random));
-      const gone = without(before, await keysInFolder(spool));
-      await startChanged(probe);
+      const { file, gone, toBeTold } = await whileDown(probe, async () => {
+        await network.spools.read();
+        const before = await placesInFolder(spool);
+        const file = random.pick(await heldSegments(spool));
+        const content = await readFile(join(spool, file));
+        const left = damaged(content, kind, random);
+        await replace(join(spool, file), left);
+        const after = await placesInFolder(spool);
+        const gone = without(new Set(before.keys()), new Set(after.keys()));
+        return { file, gone, toBeTold: seenToBeGone(gone, before, after, isSpoilt(file, left)) };
+      });
       return {
-        detail: `${probe.name}: ${file} ${kind}, ${gone.size} results in it are gone`,
+        detail: `${probe.name}: ${file} ${kind}, ${gone.size} results in it are gone, ${toBeTold.size} of them to be told of`,
+        toBeTold,
+        // Its journal may still hold what the spoilt batch held: it goes out again, and is recognised slot by slot.
+        mayReject: [{ probe: probe.name, reason: 'duplicate_slot' }],
         heal: async () => undefined,
         destroyed: async () => gone,
       };
@@ -63,24 +67,24 @@ const restoredFault: Fault = {
   name: 'probe.spool-restored',
   area: 'probe',
   conflicts: ['probe.*'],
-  // What was in its journal then was sent since, and goes out again in a new stream.
-  mayReject: ['duplicate_slot'],
   async inject(network, random, signal) {
     const probe = random.pick(network.probes);
     const copy = join(network.folder, `${probe.name}-copy`);
     await copySpool(probe, copy);
     await wait(random.int(2000, 6000), undefined, { signal }).catch(() => undefined);
     const spool = join(probe.dataDir, 'spool');
-    await probe.destroy();
-    await network.spools.read();
-    const before = await keysInFolder(spool);
-    await rm(spool, { recursive: true });
-    await cp(copy, spool, { recursive: true });
-    await rm(copy, { recursive: true });
-    const gone = without(before, await keysInFolder(spool));
-    await startChanged(probe);
+    const gone = await whileDown(probe, async () => {
+      await network.spools.read();
+      const before = await keysInFolder(spool);
+      await rm(spool, { recursive: true });
+      await cp(copy, spool, { recursive: true });
+      await rm(copy, { recursive: true });
+      return without(before, await keysInFolder(spool));
+    });
     return {
       detail: `${probe.name}: its spool is the one of seconds ago, ${gone.size} results are gone`,
+      // What was in its journal then was sent since, and goes out again in a new stream.
+      mayReject: [{ probe: probe.name, reason: 'duplicate_slot' }],
       heal: async () => undefined,
       destroyed: async () => gone,
     };

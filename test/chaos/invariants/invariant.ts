@@ -19,12 +19,34 @@ export interface Evidence {
   readonly settledUs: number;
   /** What faults destroyed by their nature: may be lost where the system says so. */
   readonly destroyed: ReadonlySet<string>;
-  /** Reasons for which an honest probe may be refused under the faults so far. */
-  readonly mayReject: ReadonlySet<string>;
+  /** Of these, what a probe can see is gone. */
+  readonly toBeTold: ReadonlySet<string>;
+  /** What honest probes may be refused because of faults whose round is not settled. */
+  readonly mayReject: readonly MayReject[];
+  /** What honest probes were refused since the last check that found nothing, and in all. */
+  readonly refused: Refusals;
   /** The database was put back to an earlier state since the last check. */
   readonly databaseWentBack: boolean;
   /** Epoch ms before which everything acknowledged must be accounted for by now. */
   readonly untilMs: number;
+}
+
+export interface MayReject {
+  /** As the process is called; null for all of them. */
+  readonly probe: string | null;
+  readonly reason: string;
+}
+
+export interface Refusals {
+  readonly fresh: readonly Refusal[];
+  readonly all: readonly Refusal[];
+}
+
+export interface Refusal {
+  /** As its process is called. */
+  readonly probe: string;
+  readonly reason: string;
+  readonly count: number;
 }
 
 export interface Violation {
