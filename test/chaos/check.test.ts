@@ -31,6 +31,7 @@ interface World {
   readonly lieKinds: Map<string, number>;
   tooDurable: TooDurable[];
   trespasses: number;
+  readonly asked: Map<string, number>;
   leasedUntilS: number;
 }
 let world: World;
@@ -47,6 +48,7 @@ beforeEach(async () => {
     lieKinds: new Map(),
     tooDurable: [],
     trespasses: 0,
+    asked: new Map(),
     leasedUntilS: Date.now() / 1000 + 60,
   };
   const network: Pick<ChaosNetwork, 'db'> & Record<string, unknown> = {
@@ -66,7 +68,7 @@ beforeEach(async () => {
       settle: () => undefined,
     },
     liar: { probeId: liar.id, lies: world.lies, told: world.lieKinds },
-    targets: { trespasses: () => world.trespasses },
+    targets: { trespasses: () => world.trespasses, asked: world.asked },
   };
   const log: Pick<KafkaLog, 'read' | 'settle' | 'counts'> = {
     counts: () => ({ messages: 0, unsigned: 0, missed: 0 }),
@@ -274,6 +276,25 @@ test('a lie that nobody refused', async () => {
 test('a lie that was stored', async () => {
   world.lies.add(await result());
   expect(await found()).toEqual(['3 region: lies were stored']);
+});
+
+test.each([
+  ['ok', 200, 1, []],
+  ['ok', 200, 0, ['1 exactly once: more answers are stored than targets gave']],
+  ['failing', 503, 1, []],
+  ['failing', 200, 1, ['3 region: answers are stored that the target never gives']],
+  ['ok', 503, 1, ['3 region: answers are stored that the target never gives']],
+])('%s: a row with status %i of a target that was asked %i times', async (kind, status, asked, what) => {
+  await result();
+  const path = `/${kind}/${endpoint}`;
+  await scene.db.run(
+    `insert into endpoints (id, name, rev, spec, sealed, source, changed_at, mac) overriding system value
+     values ($1::int8, $2::text, 1, jsonb_build_object('url', 'http://127.0.0.1:1' || $3::text), '{}', 'test', now(), '')`,
+    [endpoint, `${kind}-${endpoint}`, path],
+  );
+  await scene.db.run('update results set status = $1::int2', [status]);
+  world.asked.set(path, asked);
+  expect(await found()).toEqual(what);
 });
 
 test('a connection to where nobody may go', async () => {

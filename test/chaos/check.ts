@@ -11,6 +11,7 @@ import {
 import { underLease } from './invariants/lease.ts';
 import { withinPolicy } from './invariants/policy.ts';
 import { signedAndPlaced } from './invariants/region.ts';
+import { asTargetsAnswered } from './invariants/target-log.ts';
 import type { KafkaLog } from './kafka-log.ts';
 import type { ChaosNetwork } from './network.ts';
 import { keepRefusals } from './refusals.ts';
@@ -20,7 +21,14 @@ import type { Acknowledged } from './spools.ts';
  * The invariants of the design by their numbers. 2, that rollups equal a recount, has nothing to look at before there
  * are rollups. 7 is measured all the time (bounded.ts), 8 by the wait for recovery (recovery.ts).
  */
-const invariants = [exactlyOnce, signedAndPlaced, withinPolicy, underLease, durableIsCommitted];
+const invariants = [
+  exactlyOnce,
+  asTargetsAnswered,
+  signedAndPlaced,
+  withinPolicy,
+  underLease,
+  durableIsCommitted,
+];
 
 export interface Allowed extends Pick<Evidence, 'destroyed' | 'toBeTold' | 'databaseWentBack' | 'untilMs'> {
   /** Each with the instant (epoch ms) at which its round had healed: it holds until that is settled. */
