@@ -6,6 +6,7 @@ import { Problem } from '../problem.ts';
 import { listOpenHoles } from '../store/list-open-holes.ts';
 import {
   findRejectContent,
+  isProbeThere,
   listRejectCounts,
   listRejects,
   type RejectFilter,
@@ -95,6 +96,7 @@ const list = createRoute({
         },
       },
     },
+    404: { description: 'There is no such probe' },
   },
 });
 
@@ -137,6 +139,11 @@ export function rejectsApi({ db, now }: Pick<HubContext, 'db' | 'now'>) {
       limit === 0 ? [] : listRejects(db, filter, before, limit + 1),
       listOpenHoles(db, maxHoles, { probe, regions }),
     ]);
+    // Nothing of a name that was mistyped would read as "all is well"; one that was deleted left its counts.
+    const found = counts.length + rows.length + holes.length;
+    if (probe !== null && found === 0 && !(await isProbeThere(db, probe, regions))) {
+      throw new Problem(404, 'probe.unknown', `there is no probe ${probe}`);
+    }
     const page = rows.slice(0, limit);
     const last = rows.length > limit ? page.at(-1) : undefined;
     return context.json(

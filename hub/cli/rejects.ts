@@ -75,8 +75,7 @@ What was refused is kept for samples, as far as there is room: GET /api/v1/rejec
   function draw({ counts, samples, holes }: Answer, { samples: wanted, since }: Options): string {
     const parts: string[] = [];
     const sums = sumsOf(counts);
-    if (sums.length === 0)
-      parts.push(`nothing was refused in the last ${since} and the hour before it began\n`);
+    if (sums.length === 0) parts.push(`nothing was refused in the last ${since}\n`);
     else {
       const rows = sums.map((one) => [
         one.count.toLocaleString('en-US'),

@@ -28,6 +28,20 @@ const kept = (
 
 const valuesOf = ({ since, probe, reason, regions }: RejectFilter) => [since, probe, reason, regions];
 
+/** By id or name, of these regions. */
+export async function isProbeThere(
+  sql: Sql,
+  probe: string,
+  regions: readonly string[] | null,
+): Promise<boolean> {
+  const rows = await sql.many(
+    `select 1 from probes p join regions r on r.id = p.region_id
+     where (p.name = $1::text or p.id::text = $1::text) and ($2::text[] is null or r.name = any($2::text[])) limit 1`,
+    [probe, regions],
+  );
+  return rows.length > 0;
+}
+
 /** By hour, newest first, then by how many. `since` counts with its whole hour. */
 export function listRejectCounts(sql: Sql, filter: RejectFilter, limit: number): Promise<RejectCount[]> {
   return sql.many<RejectCount>(

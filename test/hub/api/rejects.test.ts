@@ -97,6 +97,16 @@ describe('what was refused', () => {
     expect(seen(await read(query()))).toEqual(expected);
   });
 
+  test('is of a probe that there is, or was: a name that was mistyped is no good news', async () => {
+    expect(await codeOf(await hub.ask('/api/v1/rejects?probe=lair', { token: admin }))).toEqual([
+      404,
+      'probe.unknown',
+    ]);
+    const elsewhere = await hub.token(['read'], ['us-east']);
+    expect((await hub.ask('/api/v1/rejects?probe=liar', { token: elsewhere })).status).toBe(404);
+    expect(seen(await read('probe=honest&reason=future'))).toEqual([]);
+  });
+
   test('is kept whole up to a hundred, and read page by page', async () => {
     let cursor: string | null = '';
     const ids: number[] = [];
@@ -172,7 +182,11 @@ describe('parallax rejects', () => {
   });
 
   test('where there is nothing says so, and takes no age that is none', async () => {
-    expect((await call('--probe', 'nobody')).out).toContain('nothing was refused');
+    expect((await call('--probe', 'honest', '--reason', 'future')).out).toBe(
+      'nothing was refused in the last 1h\n',
+    );
+    const nobody = await call('--probe', 'nobody');
+    expect([nobody.code, nobody.err]).toEqual([1, expect.stringContaining('there is no probe nobody')]);
     expect((await call('--since', 'yesterday')).code).toBe(2);
     const unknown = await call('--reason', 'lies');
     expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('endpoint_not_in_region')]);
