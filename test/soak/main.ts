@@ -57,10 +57,17 @@ function readArguments(): Arguments | string {
   }
 }
 
+let isStopped = false;
+
 async function soak({ minutes, rate, warmUpMs }: Arguments): Promise<number> {
   const say = (line: string) => console.error(`soak: ${line}`);
   const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      isStopped = true;
+      stopping.abort();
+    });
+  }
   const network = await startSoakNetwork(rate, say);
   const producer = startChild('other', process.execPath, [
     '--disable-warning=TimeoutNegativeWarning',
@@ -189,5 +196,8 @@ if (typeof given === 'string') {
   else console.log(usage);
   process.exitCode = given ? 2 : 0;
 } else {
-  process.exitCode = await soak(given);
+  process.exitCode = await soak(given).catch((error: unknown) => {
+    console.error(`soak: ${isStopped ? 'interrupted' : error instanceof Error ? error.message : error}`);
+    return isStopped ? 130 : 1;
+  });
 }
