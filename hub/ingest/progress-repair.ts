@@ -41,7 +41,9 @@ export function planRepair(
   const others = progress.filter(({ clusterId }) => clusterId !== log.clusterId);
   const byPartition = new Map(ours.map((one) => [one.partition, one]));
   const isMoved = !ends.some(({ partition }) => byPartition.has(partition)) && others.length > 0;
-  const lines = ends.map((end): RepairLine => {
+  // Brokers answer in any order.
+  const inOrder = ends.toSorted((a, b) => a.partition - b.partition);
+  const lines = inOrder.map((end): RepairLine => {
     const { partition, low, high } = end;
     const own = byPartition.get(partition);
     const line = {

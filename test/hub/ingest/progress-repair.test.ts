@@ -32,6 +32,13 @@ describe('what a repair would do', () => {
     ['a new log is read by itself', log, [end(0, 0, 9)], [], ['0 not read yet nothing']],
     ['nothing is wrong', log, [end(0, 3, 9)], [at(0, 5)], ['0 good nothing']],
     [
+      'brokers tell of partitions in any order',
+      log,
+      [end(2, 0, 9), end(10, 0, 9), end(1, 0, 9)],
+      [],
+      ['1 not read yet nothing', '2 not read yet nothing', '10 not read yet nothing'],
+    ],
+    [
       'at both ends',
       log,
       [end(0, 3, 9), end(1, 3, 9)],
