@@ -117,12 +117,15 @@ export function tellMutations(mutations: readonly Mutation[]): {
   const rows = mutations.map(({ bug, caughtBy, afterS, trueBuild }) => [
     bug,
     caughtBy.length > 0 ? caughtBy.join(', ') : 'NOT SEEN',
-    `${afterS}`,
+    afterS * 1000 > deadlineMs ? `${afterS}, TOO LATE` : `${afterS}`,
     trueBuild.length > 0 ? trueBuild.join('; ') : 'nothing',
   ]);
   const text = table(plain, ['planted bug', 'caught by invariant', 'after s', 'true build violates'], rows);
   return {
     text,
-    good: mutations.every(({ caughtBy, trueBuild }) => caughtBy.length > 0 && trueBuild.length === 0),
+    good: mutations.every(
+      ({ caughtBy, afterS, trueBuild }) =>
+        caughtBy.length > 0 && afterS * 1000 <= deadlineMs && trueBuild.length === 0,
+    ),
   };
 }
