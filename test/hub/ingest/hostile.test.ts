@@ -109,6 +109,18 @@ describe('whatever a real key signs', () => {
       ),
       { numRuns: Math.ceil(inputs * 0.2) },
     );
+    // What bytes drawn at random seldom reach: well-formed, and beyond what any check can give.
+    const beyond = fc.record(
+      { attempts: fc.integer(), redirects: fc.integer(), bytes: fc.integer(), status: fc.integer() },
+      { noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(beyond, (fields) => {
+        const results = [{ ...resultOf(probe, scene.nowUs), ...fields }];
+        look(seal(probe, batchOf(probe, { seq: 9, results })).value);
+      }),
+      { numRuns: 200 },
+    );
     expect([...reasons.keys()]).toEqual(expect.arrayContaining(['decode', 'inflate', 'result_invalid']));
     // A collector's pause or a busy machine is not a hang.
     expect(slowestMs).toBeLessThan(2000);
