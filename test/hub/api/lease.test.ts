@@ -115,7 +115,8 @@ describe('a lease', () => {
 
   test('tells of Kafka where the hub has one for probes', async () => {
     const scene = await open({
-      waitMs: 100,
+      // Its region's documents are made meanwhile, which takes longer on a busy machine.
+      waitMs: 5000,
       kafka: {
         brokers: ['kafka.example:9093'],
         auth: 'oauthbearer',
