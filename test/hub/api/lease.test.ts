@@ -78,7 +78,7 @@ describe('a lease', () => {
   });
 
   test('moves its version forward whatever happened to the database and the clock', async () => {
-    const scene = await open({ waitMs: 100 });
+    const scene = await open({ waitMs: 1000 });
     const probe = await scene.join('eu-west');
     let { version } = await scene.ask(probe);
     const expectNewer = async () => {
@@ -100,7 +100,7 @@ describe('a lease', () => {
   });
 
   test('of another probe is refused by who verifies it', async () => {
-    const scene = await open({ waitMs: 100 });
+    const scene = await open({ waitMs: 1000 });
     const [one, other] = [await scene.join('eu-west'), await scene.join('eu-west')];
     const { lease = '' } = (await (await scene.post(one)).json()) as LeaseAnswer;
     const verified = (probe: LeaseProbe) =>
@@ -140,7 +140,7 @@ describe('a lease', () => {
     [JSON.stringify({ have: 0 }), 400, 'request.invalid'],
     ['x'.repeat(70_000), 413, 'request.too_large'],
   ])('is not given for %.20s', async (body, status, code) => {
-    const scene = await open({ waitMs: 100 });
+    const scene = await open({ waitMs: 1000 });
     const probe = await scene.join('eu-west');
     const answer = await scene.postBytes(probe, body);
     expect(await codeOf(answer)).toEqual([status, code]);
