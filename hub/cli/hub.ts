@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { type CliContext, UsageError } from '../../shared/command-line.ts';
+import type { CliContext } from '../../shared/command-line.ts';
 import { createHubLog } from '../hub-log.ts';
 import { runHub } from '../main.ts';
 import { type HubFlags, readHubConfig } from '../read-config.ts';
-import { SettingsError } from '../settings.ts';
 import { version } from '../version.ts';
+import { readSettings } from './read-settings.ts';
 
 export function hubCommand({ env, terminal, signal }: CliContext): Command {
   const command = new Command('hub')
@@ -45,7 +45,7 @@ Examples:
 It logs JSON lines to its standard output, and ends within 10 s of Ctrl-C or SIGTERM.`,
   );
   return command.action(async (flags: HubFlags) => {
-    const config = read(env, flags);
+    const config = readSettings(() => readHubConfig(env, flags));
     const log = createHubLog(config.logLevel, terminal.log ?? terminal.out);
     const say = (line: string) => terminal.err(`${line}\n`);
     const bug = (error: unknown) => {
@@ -60,12 +60,4 @@ It logs JSON lines to its standard output, and ends within 10 s of Ctrl-C or SIG
       process.off('uncaughtException', bug);
     }
   });
-}
-
-function read(env: CliContext['env'], flags: HubFlags) {
-  try {
-    return readHubConfig(env, flags);
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
-  }
 }

@@ -14,11 +14,11 @@ import { type LogRepair, lookAtLog, repairLog } from '../ingest/log-repair.ts';
 import { isBroken, type RepairLine } from '../ingest/progress-repair.ts';
 import { KafkaRefusal, topicNames } from '../ingest/topics.ts';
 import { readStoreConfig } from '../read-store-config.ts';
-import { SettingsError } from '../settings.ts';
 import { openDatabase } from '../store/database.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import { migrationsDir, readMigrations } from '../store/migrations.ts';
 import { reachDatabase } from '../store/reach-database.ts';
+import { readKafkaCommand } from './read-settings.ts';
 
 const help = `
 For a hub that refuses to read: its topic was deleted and made anew, lost its end, or the cluster was replaced. Reads
@@ -56,7 +56,7 @@ export function kafkaRepairCommand(context: CliContext): Command {
 async function repair({ env, terminal, signal }: CliContext, flags: RepairFlags): Promise<void> {
   if (flags.yes && flags.dryRun)
     throw new UsageError('--yes does it and --dry-run does not: take one of them');
-  const { kafka, environment, databaseUrl: url } = readSettings(env);
+  const { kafka, environment, databaseUrl: url } = readKafkaCommand(() => readStoreConfig(env));
   const topic = flags.topic ?? topicNames(environment).results;
   const db = openDatabase({ url, maxConnections: 2, applicationName: 'parallax-kafka-repair' });
   try {
@@ -140,14 +140,4 @@ function jsonOf({ clusterId, partition, found, nextOffset, ends, todo }: RepairL
     todo: todo.what,
     ...(todo.what === 'read' && { to: todo.to }),
   };
-}
-
-function readSettings(env: CliContext['env']) {
-  try {
-    const { kafka, ...rest } = readStoreConfig(env);
-    if (kafka) return { ...rest, kafka };
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
-  }
-  throw new UsageError('KAFKA_BROKERS is not set: it names the cluster');
 }

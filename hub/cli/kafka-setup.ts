@@ -14,7 +14,7 @@ import { createHubLog } from '../hub-log.ts';
 import { commandOf, type PlanTerms, type Step } from '../ingest/cluster-plan.ts';
 import { type ClusterSetup, openSetup } from '../ingest/cluster-setup.ts';
 import { readKafkaSettings } from '../read-store-config.ts';
-import { SettingsError } from '../settings.ts';
+import { readKafkaCommand } from './read-settings.ts';
 
 const help = `
 Reads KAFKA_* as the hub does, with the credentials of whoever may administer the cluster: KAFKA_CERT and KAFKA_KEY, or
@@ -57,7 +57,7 @@ export function kafkaSetupCommand(context: CliContext): Command {
 }
 
 async function setUp({ env, terminal, signal }: CliContext, flags: SetupFlags): Promise<void> {
-  const { config, environment } = readSettings(env);
+  const { kafka: config, environment } = readKafkaCommand(() => readKafkaSettings(env));
   const terms = termsOf(config, environment, flags);
   const setup = openSetup(config, createHubLog('silent', terminal.err));
   const where = `Kafka at ${config.brokers.join(', ')}`;
@@ -138,16 +138,6 @@ const outline = ({ kind, what, note }: Step) => ({ kind, what, ...(note && { not
 
 function lineOf(step: Step, { brokers }: HubKafkaConfig, state: string): object {
   return { ...outline(step), state, command: commandOf(step, brokers) };
-}
-
-function readSettings(env: CliContext['env']): { config: HubKafkaConfig; environment: string } {
-  try {
-    const { kafka, environment } = readKafkaSettings(env);
-    if (kafka) return { config: kafka, environment };
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
-  }
-  throw new UsageError('KAFKA_BROKERS is not set: it names the cluster');
 }
 
 function termsOf(config: HubKafkaConfig, env: string, flags: SetupFlags): PlanTerms {

@@ -3,11 +3,11 @@ import { type CliContext, Failed, jsonLine, paint, table, UsageError } from '../
 import { createHubLog } from '../hub-log.ts';
 import { createTopics, type TopicReport } from '../ingest/kafka-topics.ts';
 import { readStoreConfig } from '../read-store-config.ts';
-import { SettingsError } from '../settings.ts';
 import type { Database } from '../store/database.ts';
 import { migrateDown, migrateUp, migrationStatus, withSchema } from '../store/migrate.ts';
 import { type Migration, migrationsDir, readMigrations } from '../store/migrations.ts';
 import { reachDatabase } from '../store/reach-database.ts';
+import { readSettings } from './read-settings.ts';
 
 const help = `
 Reads DATABASE_URL (or DATABASE_URL_FILE); with KAFKA_BROKERS set \`up\` also makes Kafka's topics where they are missing.
@@ -97,7 +97,7 @@ async function onDatabase<T>(
   { env, terminal, signal }: CliContext,
   work: (db: Database, migrations: readonly Migration[]) => Promise<T>,
 ): Promise<T> {
-  const { databaseUrl: url } = readSettings(env);
+  const { databaseUrl: url } = readSettings(() => readStoreConfig(env));
   const migrations = await readMigrations(migrationsDir());
   return withSchema(url, async (db) => {
     await reachDatabase(db, { url, say: (line) => terminal.err(`${line}\n`), signal });
@@ -106,19 +106,11 @@ async function onDatabase<T>(
 }
 
 async function topics({ env, terminal }: CliContext): Promise<TopicReport[]> {
-  const { kafka, environment } = readSettings(env);
+  const { kafka, environment } = readSettings(() => readStoreConfig(env));
   if (!kafka) return [];
   return createTopics(kafka, environment, createHubLog('warn', terminal.err)).catch((error: Error) => {
     throw new Failed(`Kafka at ${kafka.brokers.join(', ')}: ${error.message}`, { cause: error });
   });
-}
-
-function readSettings(env: CliContext['env']) {
-  try {
-    return readStoreConfig(env);
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
-  }
 }
 
 function numbered({ version, name }: { version: number; name: string }): string {

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { type CliContext, Failed, jsonLine, UsageError } from '../../shared/command-line.ts';
+import { type CliContext, Failed, jsonLine } from '../../shared/command-line.ts';
 import { readSecrets, type Secrets } from '../read-secrets.ts';
 import { readStore, readText } from '../read-store-config.ts';
-import { createSettings, SettingsError } from '../settings.ts';
+import { createSettings } from '../settings.ts';
 import { replicaReportSchema } from '../status/replica-report.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { listReplicas } from '../store/hub-replicas.ts';
@@ -14,6 +14,7 @@ import { secretMark } from '../trust/check-secret.ts';
 import { readHubKeys } from '../trust/load-keys.ts';
 import { resealAll } from '../trust/reseal.ts';
 import { keysDir, orFailed } from './keys.ts';
+import { readSettings } from './read-settings.ts';
 
 const help = `
 Seals every credential in the database anew, while hubs and probes go on. On the hub's machine, in this order:
@@ -42,7 +43,7 @@ export function secretCommand(context: CliContext): Command {
     .option('--json', 'print one JSON object with the sums')
     .addHelpText('after', help)
     .action(async ({ dryRun = false, json }: RotateFlags) => {
-      const { databaseUrl, secret, alsoSecrets } = readSettings(env);
+      const { databaseUrl, secret, alsoSecrets } = readSettings(() => readBoth(env));
       const keys = await orFailed(readHubKeys(keysDir({ env, cwd })));
       const db = openDatabase({ url: databaseUrl, maxConnections: 2, applicationName: 'parallax-secret' });
       try {
@@ -107,15 +108,11 @@ function shortened(names: readonly string[]): string {
     : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`;
 }
 
-function readSettings(env: CliContext['env']) {
-  try {
-    const settings = createSettings(env, readText);
-    const { databaseUrl } = readStore(settings);
-    const { secret, alsoSecrets }: Secrets = readSecrets(settings);
-    settings.settle();
-    if (databaseUrl === undefined || secret === undefined) throw new Error('settle() let something pass');
-    return { databaseUrl, secret, alsoSecrets };
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
-  }
+function readBoth(env: CliContext['env']) {
+  const settings = createSettings(env, readText);
+  const { databaseUrl } = readStore(settings);
+  const { secret, alsoSecrets }: Secrets = readSecrets(settings);
+  settings.settle();
+  if (databaseUrl === undefined || secret === undefined) throw new Error('settle() let something pass');
+  return { databaseUrl, secret, alsoSecrets };
 }

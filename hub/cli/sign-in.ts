@@ -1,8 +1,7 @@
 import { Command } from 'commander';
-import { type CliContext, jsonLine, UsageError } from '../../shared/command-line.ts';
+import { type CliContext, jsonLine } from '../../shared/command-line.ts';
 import { readPublicOrigin } from '../read-config.ts';
 import { readStoreConfig } from '../read-store-config.ts';
-import { SettingsError } from '../settings.ts';
 import { openDatabase } from '../store/database.ts';
 import { insertAudit } from '../store/insert-audit.ts';
 import { reachDatabase } from '../store/reach-database.ts';
@@ -11,6 +10,7 @@ import { readHubKeys } from '../trust/load-keys.ts';
 import { createSignInLink, signInLinkSeconds } from '../trust/sign-in.ts';
 import { connectHub } from './hub-client.ts';
 import { keysDir, orFailed } from './keys.ts';
+import { readSettings } from './read-settings.ts';
 
 const help = `
 Whoever opens the link first signs in as an admin; it works once, for 15 minutes.
@@ -40,7 +40,10 @@ async function fromHub({ env, cwd, signal }: CliContext): Promise<string> {
 
 /** Who holds the hub's keys and may write to its database may make a link: that is how an operator comes back in. */
 async function fromDatabase({ env, cwd, terminal, signal }: CliContext): Promise<string> {
-  const { databaseUrl, publicUrl } = readSettings(env);
+  const { databaseUrl, publicUrl } = readSettings(() => ({
+    databaseUrl: readStoreConfig(env).databaseUrl,
+    publicUrl: readPublicOrigin(env),
+  }));
   const keys = await orFailed(readHubKeys(keysDir({ env, cwd })));
   const db = openDatabase({ url: databaseUrl, maxConnections: 1, applicationName: 'parallax-sign-in' });
   try {
@@ -56,13 +59,5 @@ async function fromDatabase({ env, cwd, terminal, signal }: CliContext): Promise
     });
   } finally {
     await db.end();
-  }
-}
-
-function readSettings(env: CliContext['env']): { databaseUrl: string; publicUrl: string } {
-  try {
-    return { databaseUrl: readStoreConfig(env).databaseUrl, publicUrl: readPublicOrigin(env) };
-  } catch (error) {
-    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
   }
 }
