@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
-import { httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
+import {
+  type ExpectOf,
+  type ProtocolName,
+  protocolNames,
+  protocolOfUrl,
+  protocols,
+  type RequestOf,
+} from './protocols.ts';
 
-/**
- * An endpoint as a region's probes receive it. `request` and `expect` travel in the form a person writes
- * (`2s`, `1MiB`) and decode to numbers; the other durations are integer milliseconds.
- * Values may still hold `${probe:NAME}`, which the probe resolves from its own environment.
- */
-export const assignmentSchema = z.strictObject({
+const base = {
   id: z.int().positive(),
   rev: z.int().positive(),
   name: z.string(),
@@ -19,10 +21,48 @@ export const assignmentSchema = z.strictObject({
   robots: z.enum(['ignore', 'respect']),
   /** Epoch microseconds of the change that made this rev: the extra slot is counted from here. */
   changedAt: z.int(),
-  request: httpRequestSchema,
-  expect: httpExpectSchema,
-});
-export type Assignment = z.output<typeof assignmentSchema>;
+};
+const baseObject = z.strictObject(base);
+
+/**
+ * An endpoint as a region's probes receive it. `request` and `expect` travel in the form a person writes
+ * (`2s`, `1MiB`) and decode to numbers; the other durations are integer milliseconds.
+ * Values may still hold `${probe:NAME}`, which the probe resolves from its own environment.
+ */
+export type AssignmentOf<P extends ProtocolName> = z.output<typeof baseObject> & {
+  readonly request: RequestOf<P>;
+  readonly expect: ExpectOf<P>;
+};
+export type Assignment = { [P in ProtocolName]: AssignmentOf<P> }[ProtocolName];
+/** Before decoding, as documents are written. */
+export type EncodedAssignment = z.input<typeof baseObject> & {
+  readonly request: unknown;
+  readonly expect: unknown;
+};
+
+const schemaOf = Object.fromEntries(
+  protocolNames.map((protocol) => {
+    const { request, expect } = protocols[protocol];
+    return [protocol, z.strictObject({ ...base, request, expect })];
+  }),
+) as unknown as { readonly [P in ProtocolName]: z.ZodType<AssignmentOf<P>> };
+
+/** Of any protocol: which one is told by the URL's scheme. */
+export const assignmentSchema = z
+  .custom<EncodedAssignment>((value) => value !== null && typeof value === 'object', 'is not an assignment')
+  .transform((value, context): Assignment => {
+    const protocol = protocolOfUrl(String(value.url));
+    if (protocol === null) {
+      context.issues.push({ code: 'custom', input: value, path: ['url'], message: 'of no known protocol' });
+      return z.NEVER;
+    }
+    const { success, data, error } = schemaOf[protocol].safeParse(value);
+    if (success) return data;
+    for (const { path, message } of error.issues) {
+      context.issues.push({ code: 'custom', input: value, path: [...path], message });
+    }
+    return z.NEVER;
+  });
 
 /** The part of a region's endpoints that moves between probes as one: served as exactly these bytes, named by their digest. */
 export const shardDocumentSchema = z.strictObject({

@@ -13,46 +13,42 @@ const timings = {
     .concat({ name: 'total', type: 'long' }),
 };
 
-const result = {
-  type: 'record',
-  name: 'Result',
-  fields: [
-    { name: 'endpointId', type: 'long' },
-    { name: 'rev', type: 'int' },
-    { name: 'kind', type: 'string' },
-    /** Microseconds after the batch's `base`. */
-    { name: 'scheduled', type: 'long' },
-    { name: 'lateBy', type: 'long' },
-    { name: 'attempts', type: 'int' },
-    { name: 'outcome', type: 'string' },
-    { name: 'failureCode', type: nullable('string'), default: null },
-    { name: 'failureMessage', type: nullable('string'), default: null },
-    { name: 'firstFailure', type: nullable('string'), default: null },
-    { name: 'suspect', type: 'boolean' },
-    { name: 'status', type: nullable('int'), default: null },
-    { name: 'httpVersion', type: nullable('string'), default: null },
-    { name: 'remoteIp', type: nullable('string'), default: null },
-    { name: 'redirects', type: 'int' },
-    { name: 'timings', type: timings },
-    { name: 'bytes', type: 'long' },
-    { name: 'truncated', type: 'boolean' },
-    {
-      name: 'tls',
-      type: nullable({
-        type: 'record',
-        name: 'TlsFacts',
-        fields: [
-          { name: 'version', type: 'string' },
-          { name: 'cipher', type: 'string' },
-          { name: 'notAfter', type: 'long' },
-          { name: 'issuer', type: 'string' },
-          { name: 'fingerprint', type: 'string' },
-        ],
-      }),
-      default: null,
-    },
-  ],
-};
+const resultFields = [
+  { name: 'endpointId', type: 'long' },
+  { name: 'rev', type: 'int' },
+  { name: 'kind', type: 'string' },
+  /** Microseconds after the batch's `base`. */
+  { name: 'scheduled', type: 'long' },
+  { name: 'lateBy', type: 'long' },
+  { name: 'attempts', type: 'int' },
+  { name: 'outcome', type: 'string' },
+  { name: 'failureCode', type: nullable('string'), default: null },
+  { name: 'failureMessage', type: nullable('string'), default: null },
+  { name: 'firstFailure', type: nullable('string'), default: null },
+  { name: 'suspect', type: 'boolean' },
+  { name: 'status', type: nullable('int'), default: null },
+  { name: 'httpVersion', type: nullable('string'), default: null },
+  { name: 'remoteIp', type: nullable('string'), default: null },
+  { name: 'redirects', type: 'int' },
+  { name: 'timings', type: timings },
+  { name: 'bytes', type: 'long' },
+  { name: 'truncated', type: 'boolean' },
+  {
+    name: 'tls',
+    type: nullable({
+      type: 'record',
+      name: 'TlsFacts',
+      fields: [
+        { name: 'version', type: 'string' },
+        { name: 'cipher', type: 'string' },
+        { name: 'notAfter', type: 'long' },
+        { name: 'issuer', type: 'string' },
+        { name: 'fingerprint', type: 'string' },
+      ],
+    }),
+    default: null,
+  },
+];
 
 const gap = {
   type: 'record',
@@ -67,7 +63,7 @@ const gap = {
   ],
 };
 
-const v1 = {
+const batchOf = (fields: readonly object[]) => ({
   type: 'record',
   name: 'Batch',
   namespace: 'parallax',
@@ -79,10 +75,18 @@ const v1 = {
     { name: 'leaseVersion', type: 'long' },
     { name: 'sealedAt', type: 'long' },
     { name: 'base', type: 'long' },
-    { name: 'results', type: { type: 'array', items: result } },
+    { name: 'results', type: { type: 'array', items: { type: 'record', name: 'Result', fields } } },
     { name: 'gaps', type: { type: 'array', items: gap }, default: [] },
   ],
-};
+});
 
-export const batchSchemas: Readonly<Record<number, object>> = { 1: v1 };
-export const currentBatchSchema = 1;
+const v1 = batchOf(resultFields);
+const v2 = batchOf([
+  ...resultFields,
+  /** JSON, see facts.ts and evidence.ts. */
+  { name: 'facts', type: nullable('string'), default: null },
+  { name: 'evidence', type: nullable('string'), default: null },
+]);
+
+export const batchSchemas: Readonly<Record<number, object>> = { 1: v1, 2: v2 };
+export const currentBatchSchema = 2;

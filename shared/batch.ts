@@ -2,6 +2,8 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
 import { batchSchemas, currentBatchSchema } from './batch-schema.ts';
 import { boundArrays } from './bounded-arrays.ts';
+import { isEvidence } from './evidence.ts';
+import { factsText, readFacts } from './facts.ts';
 import { type FailureCode, failureTable, isFailureCode, outcomes } from './failure.ts';
 import { type Result, resultKinds } from './result.ts';
 
@@ -85,6 +87,7 @@ export function encodeBatch(batch: Batch): Uint8Array {
       scheduled: result.scheduledAt - base,
       failureCode: result.failure?.code ?? null,
       failureMessage: result.failure?.message ?? null,
+      facts: result.facts && factsText(result.facts),
     })),
   });
   const value = zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
@@ -135,7 +138,7 @@ export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch
   const results: Result[] = [];
   const refused: { why: string; wire: unknown }[] = [];
   for (const result of wire.results) {
-    const why = unknownWord(result);
+    const why = unknownWord(result) ?? unreadable(result);
     if (why === null) results.push(resultFromWire(result, wire));
     else refused.push({ why, wire: result });
   }
@@ -162,7 +165,14 @@ function unknownWord({ failureCode, firstFailure, outcome, kind }: WireResult): 
   return null;
 }
 
-type WireResult = Omit<Result, 'failure' | 'scheduledAt' | 'startedAt' | 'regionId' | 'probeId'> & {
+function unreadable({ facts, evidence }: WireResult): string | null {
+  if (facts !== null && readFacts(facts) === null) return 'facts are none that can be read';
+  if (evidence !== null && !isEvidence(evidence)) return 'evidence is none that can be read';
+  return null;
+}
+
+type WireResult = Omit<Result, 'failure' | 'scheduledAt' | 'startedAt' | 'regionId' | 'probeId' | 'facts'> & {
+  readonly facts: string | null;
   readonly scheduled: number;
   readonly failureCode: string | null;
   readonly failureMessage: string | null;
@@ -201,6 +211,8 @@ function resultFromWire(wire: WireResult, batch: WireBatch): Result {
     bytes: wire.bytes,
     truncated: wire.truncated,
     tls: wire.tls === null ? null : { ...wire.tls },
+    facts: wire.facts === null ? null : readFacts(wire.facts),
+    evidence: wire.evidence,
     lateBy: wire.lateBy,
   };
 }

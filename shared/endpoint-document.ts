@@ -1,3 +1,4 @@
+import type * as z from 'zod';
 import {
   type DocumentPath,
   type DocumentProblem,
@@ -6,8 +7,9 @@ import {
   pathText,
   problemsOf,
 } from './document-problem.ts';
-import { type Endpoint, type EndpointDocument, protocolOfUrl, protocols } from './endpoint.ts';
+import { type Endpoint, type EndpointDocument, endpointSchemas, protocolOfUrl } from './endpoint.ts';
 import { type Environment, resolveReferences } from './endpoint-secrets.ts';
+import { knownSchemes } from './protocols.ts';
 import { type Position, readYaml, type YamlSource } from './yaml-source.ts';
 
 /** A good document: as written, with references resolved, and as it is meant, with its defaults. */
@@ -48,7 +50,7 @@ export function validateEndpoint(
   const problems = [...references.problems];
   const { url } = document as { url?: unknown };
   const protocol = typeof url === 'string' ? protocolOfUrl(url) : 'http';
-  const { schema } = protocols[protocol ?? 'http'] ?? protocols.http ?? never();
+  const schema: z.ZodType<Endpoint, EndpointDocument> = endpointSchemas[protocol ?? 'http'];
   const read = schema.safeParse(references.document);
   if (!read.success) problems.push(...problemsOf(schema, references.document, read.error.issues));
   if (protocol === null && !problems.some(({ path }) => path[0] === 'url')) {
@@ -69,16 +71,11 @@ function firstOfEach(problems: readonly DocumentProblem[]): DocumentProblem[] {
   return [...first.values()];
 }
 
-function never(): never {
-  throw new Error('no protocol is registered');
-}
-
 function unknownScheme(url: string): string {
-  const known = Object.values(protocols).flatMap(({ schemes }) => schemes);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(url)?.[1] ?? '';
-  const near = nearest(scheme, known);
+  const near = nearest(scheme, knownSchemes);
   const meant = near ? `: did you mean '${near}'?` : '';
-  return `the scheme '${scheme.slice(0, 30)}' is not known, only ${known.join(', ')}${meant}`;
+  return `the scheme '${scheme.slice(0, 30)}' is not known, only ${knownSchemes.join(', ')}${meant}`;
 }
 
 const maxDepth = 16;

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { byteSize, duration } from './duration.ts';
-import { sealedMark } from './endpoint-secrets.ts';
 import { patternSchema } from './pattern.ts';
+import type { ProtocolRules } from './protocol-rules.ts';
+import { isGiven, reachFields, serverNameField, tlsConflicts, tlsField, versionOf } from './request-parts.ts';
 
 /** What an http(s) endpoint may ask. Secrets are plain text here; at rest and in answers they are sealed. */
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -41,20 +42,6 @@ const headers = z.record(headerName, headerValue).superRefine((value, context) =
   if (seen.size > 100) context.addIssue({ code: 'custom', message: 'must have at most 100 entries' });
 });
 
-/** A value that is given, rather than sealed or found by the probe. */
-function isGiven(text: string): boolean {
-  return text !== sealedMark && !/\$\{(probe|env):/.test(text);
-}
-
-function pem(label: RegExp, what: string) {
-  const begin = new RegExp(`-----BEGIN ${label.source}-----[\\s\\S]+-----END ${label.source}-----`);
-  return z
-    .string()
-    .max(65_536)
-    .refine((text) => !isGiven(text) || begin.test(text), `is not ${what} in PEM form (-----BEGIN …)`);
-}
-const certificates = pem(/(?:TRUSTED |X509 )?CERTIFICATE/, 'a certificate');
-
 const proxy = z
   .string()
   .max(2048)
@@ -62,18 +49,6 @@ const proxy = z
     (text) => !isGiven(text) || /^https?:$/.test(URL.parse(text)?.protocol ?? ''),
     'is not a proxy like http://proxy.example:3128',
   );
-
-/** One of some words that look like numbers, which YAML then reads as such: 4 is '4', 1.0 is '1.0'. */
-function versionOf<const Words extends readonly string[]>(words: Words) {
-  return z.codec(z.union([z.string(), z.number()]), z.enum(words), {
-    decode: (written) => {
-      const found = words.find((word) => word === written || Number(word) === written);
-      // What is none of them is refused by the enum.
-      return (found ?? String(written)) as Words[number];
-    },
-    encode: (word) => word as string,
-  });
-}
 
 export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
@@ -84,27 +59,12 @@ export const httpRequestSchema = z.strictObject({
   basicAuth: z.strictObject({ username: z.string().max(1024), password: z.string().max(1024) }).optional(),
   bearer: z.string().max(8192).optional(),
   redirects: z.int().min(0).max(20).default(5),
-  ipFamily: versionOf(['any', '4', '6']).default('any'),
-  resolveTo: z
-    .string()
-    .refine(
-      (text) => [z.ipv4(), z.ipv6()].some((form) => form.safeParse(text).success),
-      'is not an IP address',
-    )
-    .optional(),
-  serverName: z.hostname().optional(),
+  ...reachFields,
+  serverName: serverNameField,
   httpVersion: versionOf(['1.1', '2']).default('1.1'),
   proxy: proxy.optional(),
   compression: z.enum(['identity', 'gzip', 'br', 'deflate', 'zstd', 'any']).default('any'),
-  tls: z
-    .strictObject({
-      verify: z.boolean().default(true),
-      ca: certificates.optional(),
-      cert: certificates.optional(),
-      key: pem(/(?:[A-Z]+ )*PRIVATE KEY/, 'a private key').optional(),
-      minVersion: versionOf(['1.0', '1.1', '1.2', '1.3']).default('1.2'),
-    })
-    .prefault({}),
+  tls: tlsField,
 });
 export type HttpRequest = z.output<typeof httpRequestSchema>;
 
@@ -181,12 +141,17 @@ export function* httpConflicts(
   ];
   if (ways.length > 1)
     yield { path: ['request'], message: `has ${ways.join(' and ')}: only one can be sent` };
-  if ((tls.cert === undefined) !== (tls.key === undefined)) {
-    const [has, lacks] = tls.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
-    yield { path: ['request', 'tls', lacks], message: `is missing: tls.${has} needs it` };
-  }
+  yield* tlsConflicts(tls);
   if (method !== 'HEAD') return;
   const bodies = [...expect.body.matches, ...expect.body.notMatches];
   if (bodies.length > 0) yield { path: ['expect', 'body'], message: 'an answer to HEAD has no body' };
   if (expect.json.length > 0) yield { path: ['expect', 'json'], message: 'an answer to HEAD has no body' };
 }
+
+export const httpRules = {
+  schemes: ['http', 'https'],
+  request: httpRequestSchema,
+  expect: httpExpectSchema,
+  url: (url) => (url.hostname ? null : 'the URL has no host'),
+  conflicts: ({ request, expect }) => httpConflicts(request, expect),
+} as const satisfies ProtocolRules<typeof httpRequestSchema, typeof httpExpectSchema>;

@@ -1,16 +1,17 @@
 import * as z from 'zod';
 import { canonicalJson } from './assignment.ts';
-import { type EndpointDocument, protocolOfUrl, protocols } from './endpoint.ts';
+import { type Endpoint, type EndpointDocument, endpointSchemas, protocolOfUrl } from './endpoint.ts';
 
 /** The document without what its defaults say anyway: the form that a person would have written. */
 export function shortDocument(document: EndpointDocument): EndpointDocument {
   const { name, url } = document;
-  const known = protocols[protocolOfUrl(url) ?? ''];
-  if (!known) return document;
-  const bare = z.encode(known.schema, known.schema.parse({ name, url }));
+  const protocol = protocolOfUrl(url);
+  if (protocol === null) return document;
+  const schema: z.ZodType<Endpoint, EndpointDocument> = endpointSchemas[protocol];
+  const bare = z.encode(schema, schema.parse({ name, url }));
   // Read and written once more, its keys stand in the order of the contract (PostgreSQL's jsonb has one of its own).
-  const read = known.schema.safeParse(document);
-  const ordered = read.success ? z.encode(known.schema, read.data) : document;
+  const read = schema.safeParse(document);
+  const ordered = read.success ? z.encode(schema, read.data) : document;
   return { name, url, ...without(ordered, { ...bare, name, url }) };
 }
 

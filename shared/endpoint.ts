@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { duration, formatDuration } from './duration.ts';
-import { httpConflicts, httpExpectSchema, httpRequestSchema } from './endpoint-http.ts';
 import { sealableFields, secretField } from './endpoint-secrets.ts';
+import type { ProtocolRules } from './protocol-rules.ts';
+import { type ExpectOf, type ProtocolName, protocolNames, protocols, type RequestOf } from './protocols.ts';
 
 const name = z
   .string()
@@ -74,47 +75,59 @@ const baseShape = {
   secrets: z.array(secretPlace).max(200).optional(),
 };
 
-interface Protocol {
-  /** URL schemes, without the colon. */
-  readonly schemes: readonly string[];
-  readonly schema: typeof httpEndpointSchema;
+/** At most one text's length of a URL that is no URL, and never what stands before an @. */
+function urlField(rules: ProtocolRules) {
+  return z
+    .string()
+    .max(2048)
+    .superRefine((text, context) => {
+      const url = URL.parse(text);
+      const problem = !url
+        ? `'${text}' is not a URL`
+        : url.username || url.password
+          ? 'a URL holds no user name or password: use request.basicAuth'
+          : rules.url(url);
+      if (problem) context.addIssue({ code: 'custom', message: problem });
+    });
 }
 
-function urlProblem(text: string): string | null {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    return `'${text}' is not a URL`;
-  }
-  if (url.username || url.password) return 'a URL holds no user name or password: use request.basicAuth';
-  if (!url.hostname) return 'the URL has no host';
-  return null;
+const baseObject = z.strictObject({ ...baseShape, url: z.string() });
+
+/** An endpoint with its defaults filled in; durations in integer milliseconds. */
+export type EndpointOf<P extends ProtocolName> = z.output<typeof baseObject> & {
+  readonly request: RequestOf<P>;
+  readonly expect: ExpectOf<P>;
+};
+export type Endpoint = { [P in ProtocolName]: EndpointOf<P> }[ProtocolName];
+
+/** An endpoint as a person writes it; `z.encode(schema, endpoint)` leads back here. */
+export type EndpointDocumentOf<P extends ProtocolName> = z.input<typeof baseObject> & {
+  readonly request?: z.input<(typeof protocols)[P]['request']> | undefined;
+  readonly expect?: z.input<(typeof protocols)[P]['expect']> | undefined;
+};
+export type EndpointDocument = { [P in ProtocolName]: EndpointDocumentOf<P> }[ProtocolName];
+
+type EndpointSchemas = { readonly [P in ProtocolName]: z.ZodType<EndpointOf<P>, EndpointDocumentOf<P>> };
+
+/** The whole document, a schema a protocol: which one is told by the URL's scheme. */
+export const endpointSchemas = Object.fromEntries(
+  protocolNames.map((protocol) => [protocol, endpointSchemaOf(protocols[protocol])]),
+) as unknown as EndpointSchemas;
+
+function endpointSchemaOf(rules: ProtocolRules) {
+  return z
+    .strictObject({
+      ...baseShape,
+      url: urlField(rules),
+      request: rules.request.prefault({}),
+      expect: rules.expect.prefault({}),
+    })
+    .superRefine((value, context) => {
+      for (const { path, message } of [...baseConflicts(value), ...(rules.conflicts?.(value) ?? [])]) {
+        context.addIssue({ code: 'custom', path: [...path], message });
+      }
+    });
 }
-
-const urlField = z
-  .string()
-  .max(2048)
-  .superRefine((text, context) => {
-    const problem = urlProblem(text);
-    if (problem) context.addIssue({ code: 'custom', message: problem });
-  });
-
-export const httpEndpointSchema = z
-  .strictObject({
-    ...baseShape,
-    url: urlField,
-    request: httpRequestSchema.prefault({}),
-    expect: httpExpectSchema.prefault({}),
-  })
-  .superRefine((value, context) => {
-    for (const { path, message } of [
-      ...baseConflicts(value),
-      ...httpConflicts(value.request, value.expect),
-    ]) {
-      context.addIssue({ code: 'custom', path: [...path], message });
-    }
-  });
 
 interface BaseEndpoint {
   readonly name: string;
@@ -160,22 +173,5 @@ export function timeoutOf(endpoint: {
   return endpoint.timeout ?? Math.min(10_000, Math.floor(endpoint.interval / 2));
 }
 
-/** An endpoint with its defaults filled in; durations in integer milliseconds. */
-export type Endpoint = z.output<typeof httpEndpointSchema>;
-/** An endpoint as a person writes it; `z.encode(schema, endpoint)` leads back here. */
-export type EndpointDocument = z.input<typeof httpEndpointSchema>;
-
-/** Adding a protocol is one entry here and one file in probe/checks. */
-export const protocols: Readonly<Record<string, Protocol>> = {
-  http: { schemes: ['http', 'https'], schema: httpEndpointSchema },
-};
-
-export function protocolOfUrl(url: string): string | null {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
-  for (const [protocol, { schemes }] of Object.entries(protocols)) {
-    if (scheme !== undefined && schemes.includes(scheme)) return protocol;
-  }
-  return null;
-}
-
 export { sealedMark } from './endpoint-secrets.ts';
+export { protocolOfUrl } from './protocols.ts';

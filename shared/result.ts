@@ -1,3 +1,4 @@
+import type { Facts } from './facts.ts';
 import type { Failure, FailureCode, Outcome } from './failure.ts';
 
 /** Why a check ran: on its slot, once more because the endpoint is new or edited, or because the hub asked to confirm. */
@@ -50,6 +51,10 @@ export interface Result {
   readonly bytes: number;
   readonly truncated: boolean;
   readonly tls: TlsFacts | null;
+  /** What this protocol alone has to tell. */
+  readonly facts: Facts | null;
+  /** JSON of what was seen when it failed (evidence.ts); null nearly always. */
+  readonly evidence: string | null;
   /** Microseconds between scheduledAt and the moment the check really began. */
   readonly lateBy: number;
 }
@@ -67,4 +72,5 @@ export type Observation = Pick<
   | 'bytes'
   | 'truncated'
   | 'tls'
+  | 'facts'
 >;

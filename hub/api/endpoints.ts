@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { httpEndpointSchema } from '../../shared/endpoint.ts';
+import { endpointSchemas } from '../../shared/endpoint.ts';
 import type { HubContext } from '../context.ts';
 import { createEndpointWriter } from '../endpoints/endpoint-writer.ts';
 import type { Writer } from '../endpoints/writer.ts';
@@ -31,7 +31,7 @@ export interface EndpointsApiContext extends Pick<HubContext, 'db'> {
 export function endpointsApi({ db, keys, config }: EndpointsApiContext) {
   const app = apiRouter();
   const writer = createEndpointWriter({ db, keys, secret: config.secret, alsoSecrets: config.alsoSecrets });
-  const { $schema: _, ...documentSchema } = z.toJSONSchema(httpEndpointSchema, {
+  const { $schema: _, ...documentSchema } = z.toJSONSchema(endpointSchemas.http, {
     io: 'input',
     unrepresentable: 'any',
   });

@@ -57,6 +57,10 @@ const resultSchema = z
         fingerprint: z.string(),
       })
       .nullable(),
+    facts: z
+      .record(z.string(), z.unknown())
+      .nullable()
+      .openapi({ description: 'What the protocol alone has to tell, such as rcode and answers of dns' }),
     lateBy: z.int().openapi({ description: 'Microseconds between the slot and the start' }),
   })
   .openapi('Result');

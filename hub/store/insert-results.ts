@@ -1,3 +1,4 @@
+import { factsText } from '../../shared/facts.ts';
 import { outcomes } from '../../shared/failure.ts';
 import { type Result, resultKinds } from '../../shared/result.ts';
 import { boolArray, int2Array, int4Array, int8Array, textArray, timestamptzArray } from './binary-array.ts';
@@ -19,19 +20,19 @@ export const maxRowsPerStatement = 1000;
 const columns = `
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls, tls_id`;
+  failure_message, first_failure, http_version, remote_ip, tls, tls_id, facts`;
 
 const text = `
 insert into results (${columns})
 select
   endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts, redirects,
   status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes, failure_code,
-  failure_message, first_failure, http_version, remote_ip, tls::jsonb, tls_id::int8
+  failure_message, first_failure, http_version, remote_ip, tls::jsonb, tls_id::int8, facts::jsonb
 from unnest(
   $1::int8[], $2::int2[], $3::timestamptz[], $4::int8[], $5::int4[], $6::int2[], $7::int2[], $8::bool[],
   $9::bool[], $10::int2[], $11::int2[], $12::int2[], $13::int4[], $14::int4[], $15::int4[], $16::int4[],
   $17::int4[], $18::int4[], $19::int4[], $20::int8[], $21::text[], $22::text[], $23::text[], $24::text[],
-  $25::text[], $26::text[], $27::text[]
+  $25::text[], $26::text[], $27::text[], $28::text[]
 ) as t (${columns})
 on conflict do nothing`;
 
@@ -67,6 +68,7 @@ export async function insertResults(sql: Sql, rows: readonly ResultRow[]): Promi
     textArray(pick((r) => r.remoteIp)),
     textArray(rows.map(tlsOf)),
     textArray(rows.map(({ tlsId = null }) => (tlsId === null ? null : String(tlsId)))),
+    textArray(pick((r) => factsOf(r))),
   ]);
 }
 
@@ -82,7 +84,7 @@ export async function copyResults(sql: TransactionSql, rows: readonly ResultRow[
   const out = copyRows(rows.length * usualRowBytes);
   for (const row of rows) {
     const { regionId, result: r, tlsId = null } = row;
-    out.row(27);
+    out.row(28);
     out.int8(r.endpointId);
     out.int2(regionId);
     out.timestamptz(r.scheduledAt);
@@ -110,8 +112,13 @@ export async function copyResults(sql: TransactionSql, rows: readonly ResultRow[
     out.text(r.remoteIp);
     out.jsonb(tlsOf(row));
     out.bigint(tlsId);
+    out.jsonb(factsOf(r));
   }
   return sql.copy(`copy results (${columns}) from stdin (format binary)`, out.end());
+}
+
+function factsOf({ facts }: Result): string | null {
+  return facts && factsText(facts);
 }
 
 function tlsOf({ result: { tls }, tlsId = null }: ResultRow): string | null {

@@ -1,3 +1,4 @@
+import type { Facts } from '../../shared/facts.ts';
 import { failureTable, isFailureCode, outcomes } from '../../shared/failure.ts';
 import { type Result, resultKinds, type TlsFacts } from '../../shared/result.ts';
 import type { Sql } from './database.ts';
@@ -47,6 +48,7 @@ interface ResultRow {
   http_version: string | null;
   remote_ip: string | null;
   tls: TlsFacts | null;
+  facts: Facts | null;
 }
 
 // Instants as text: neither a Date nor a double holds them to the microsecond.
@@ -54,7 +56,7 @@ const text = `
 select r.endpoint_id, r.region_id, (extract(epoch from r.scheduled_at) * 1000000)::int8 as scheduled_us, r.probe_id,
   r.rev, r.kind, r.outcome, r.suspect, r.truncated, r.attempts, r.redirects, r.status, r.late_by_us, r.dns_us,
   r.connect_us, r.tls_us, r.wait_us, r.transfer_us, r.total_us, r.bytes, r.failure_code, r.failure_message,
-  r.first_failure, r.http_version, r.remote_ip,
+  r.first_failure, r.http_version, r.remote_ip, r.facts,
   coalesce(r.tls, (select facts from certificates c where c.id = r.tls_id)) as tls
 from unnest($2::int2[]) as wanted (region_id)
 cross join lateral (
@@ -122,6 +124,8 @@ function resultOf(row: ResultRow): Result {
     bytes: row.bytes,
     truncated: row.truncated,
     tls: row.tls,
+    facts: row.facts,
+    evidence: null,
     lateBy: row.late_by_us,
   };
 }

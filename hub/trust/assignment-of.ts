@@ -1,14 +1,16 @@
 import * as z from 'zod';
-import type { EncodedShardDocument } from '../../shared/assignment.ts';
-import { type Endpoint, timeoutOf } from '../../shared/endpoint.ts';
-import { httpExpectSchema, httpRequestSchema } from '../../shared/endpoint-http.ts';
+import type { EncodedAssignment } from '../../shared/assignment.ts';
+import { type Endpoint, protocolOfUrl, timeoutOf } from '../../shared/endpoint.ts';
+import type { ProtocolRules } from '../../shared/protocol-rules.ts';
+import { protocols } from '../../shared/protocols.ts';
 import type { TrustedEndpoint } from './catalog.ts';
 
-export type EncodedAssignment = EncodedShardDocument['endpoints'][number];
+export type { EncodedAssignment };
 
 /** An endpoint as its probes receive it: without what only the hub decides by. `revealed`: with its secrets in clear. */
 export function assignmentOf(trusted: TrustedEndpoint, revealed: Endpoint): EncodedAssignment {
   const { name, url, interval, replicas, retries, robots, request, expect } = revealed;
+  const rules: ProtocolRules = protocols[protocolOfUrl(url) ?? 'http'];
   return {
     id: trusted.id,
     rev: trusted.rev,
@@ -20,8 +22,8 @@ export function assignmentOf(trusted: TrustedEndpoint, revealed: Endpoint): Enco
     retries: { count: retries.count, delayMs: retries.delay },
     robots,
     changedAt: trusted.changedAtUs,
-    request: z.encode(httpRequestSchema, request),
-    expect: z.encode(httpExpectSchema, expect),
+    request: z.encode(rules.request, request),
+    expect: z.encode(rules.expect, expect),
   };
 }
 

@@ -1,5 +1,11 @@
 import * as z from 'zod';
-import { type Endpoint, type EndpointDocument, protocolOfUrl, protocols } from '../../shared/endpoint.ts';
+import {
+  type Endpoint,
+  type EndpointDocument,
+  endpointSchemas,
+  protocolOfUrl,
+} from '../../shared/endpoint.ts';
+import type { ProtocolName } from '../../shared/protocols.ts';
 
 const maxShared = 10_000;
 
@@ -29,8 +35,7 @@ export function encodeEndpoint(endpoint: Endpoint): EndpointDocument {
   return z.encode(schemaOf(protocolOfUrl(endpoint.url), endpoint.url), endpoint);
 }
 
-function schemaOf(protocol: string | null, url: string) {
-  const known = protocol === null ? undefined : protocols[protocol];
-  if (!known) throw new Error(`no protocol is known for ${url.slice(0, 40)}`);
-  return known.schema;
+function schemaOf(protocol: ProtocolName | null, url: string): z.ZodType<Endpoint, EndpointDocument> {
+  if (protocol === null) throw new Error(`no protocol is known for ${url.slice(0, 40)}`);
+  return endpointSchemas[protocol];
 }

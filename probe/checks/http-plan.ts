@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import type { Assignment } from '../../shared/assignment.ts';
+import type { AssignmentOf } from '../../shared/assignment.ts';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { compileExpectations, type Expectations } from './http-expect.ts';
 import { type Environment, ProbeValueError, resolveProbeValues } from './probe-values.ts';
@@ -73,7 +73,7 @@ const ownHeaders = new Set([
 ]);
 
 /** A failure is the endpoint's configuration meeting this probe: `probe.internal` with what to change. */
-export function compileHttpPlan(assignment: Assignment, deps: PlanDeps): HttpPlan | Failure {
+export function compileHttpPlan(assignment: AssignmentOf<'http'>, deps: PlanDeps): HttpPlan | Failure {
   try {
     return planOf(assignment, deps);
   } catch (error) {
@@ -92,7 +92,7 @@ function errorCode(error: unknown): string {
   return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.name) : 'unknown error';
 }
 
-function planOf({ url: text, request, expect, robots }: Assignment, deps: PlanDeps): HttpPlan {
+function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, deps: PlanDeps): HttpPlan {
   const { env, contexts, userAgent } = deps;
   if (request.httpVersion !== '1.1')
     throw new PlanError('this probe does not speak HTTP/2 yet: use httpVersion 1.1');

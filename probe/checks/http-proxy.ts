@@ -3,16 +3,13 @@ import type { SecureContext } from 'node:tls';
 import { Client, type Dispatcher } from 'undici';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, interrupted } from './attempt.ts';
-import { type DialDeps, dial } from './dial.ts';
+import { dial } from './dial.ts';
 import { handshake } from './handshake.ts';
 import { maxHeaderBytes, watchWire } from './http-exchange.ts';
 import { type Hop, type HttpPlan, sniOf } from './http-plan.ts';
 import { type HttpProxy, proxyFields } from './proxy.ts';
-import { isThisMachine, type NameResolver } from './resolve.ts';
-
-export interface ProxyDeps extends DialDeps {
-  readonly resolver: NameResolver;
-}
+import type { ReachDeps } from './reach.ts';
+import { isThisMachine } from './resolve.ts';
 
 /**
  * The connection over which this hop's request goes. A name is the proxy's to resolve, and so where it leads: that is
@@ -24,7 +21,7 @@ export async function connectByProxy(
   proxy: HttpProxy,
   plan: HttpPlan,
   attempt: Attempt,
-  deps: ProxyDeps,
+  deps: ReachDeps,
 ): Promise<Socket | Failure> {
   const { policy, resolver } = deps;
   if (!policy.allowProxy)

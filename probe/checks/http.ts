@@ -1,23 +1,23 @@
 import type { Socket } from 'node:net';
-import { type Failure, failure, outcomeOf } from '../../shared/failure.ts';
-import type { Observation, TlsFacts } from '../../shared/result.ts';
-import { type Attempt, aside, attempted, type StopSignal, toUs } from './attempt.ts';
+import type { AssignmentOf } from '../../shared/assignment.ts';
+import { type Failure, failure } from '../../shared/failure.ts';
+import type { Observation } from '../../shared/result.ts';
+import { type Attempt, aside, attempted, type StopSignal } from './attempt.ts';
 import { bodyText, decodeBody } from './body-decode.ts';
 import { judgeBody } from './body-judge.ts';
 import type { BodyRoom, BodyShare } from './body-room.ts';
-import { type DialDeps, dial } from './dial.ts';
 import { handshake } from './handshake.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import { headerValues, judgeHead, judgeQuality } from './http-expect.ts';
-import { type Hop, type HttpPlan, makeHop, sniOf } from './http-plan.ts';
+import { compileHttpPlan, type Hop, type HttpPlan, makeHop, type PlanDeps, sniOf } from './http-plan.ts';
 import { askedOfProxy, connectByProxy, tunnels } from './http-proxy.ts';
 import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
+import { type Findings, newFindings, observed } from './observed.ts';
 import type { PatternLanes } from './pattern-lanes.ts';
-import type { NameResolver } from './resolve.ts';
+import { type ReachDeps, reach, refusedName } from './reach.ts';
 import type { RobotsGate } from './robots.ts';
 
-export interface HttpDeps extends DialDeps {
-  readonly resolver: NameResolver;
+export interface HttpDeps extends ReachDeps {
   readonly patterns: PatternLanes;
   readonly robots: RobotsGate;
   readonly bodies: BodyRoom;
@@ -30,34 +30,18 @@ interface RunDeps extends HttpDeps {
   readonly share: BodyShare;
 }
 
-/** What one check found out so far; it is reported whatever comes after. */
-interface Findings {
-  status: number | null;
-  httpVersion: string | null;
-  remoteIp: string | null;
-  redirects: number;
-  bytes: number;
-  truncated: boolean;
-  tls: TlsFacts | null;
-}
-
-const newFindings = (): Findings => ({
-  status: null,
-  httpVersion: null,
-  remoteIp: null,
-  redirects: 0,
-  bytes: 0,
-  truncated: false,
-  tls: null,
-});
-
 interface Answered {
   readonly hop: Hop;
   readonly answer: HttpAnswer;
 }
 
+export function prepareHttp(assignment: AssignmentOf<'http'>, deps: HttpDeps & PlanDeps) {
+  const plan = compileHttpPlan(assignment, deps);
+  return 'code' in plan ? plan : (stop: StopSignal) => checkHttp(plan, assignment.timeoutMs, deps, stop);
+}
+
 /** One HTTP check: request, redirects, expectations. What a target does wrong is in the observation, never thrown. */
-export function checkHttp(
+function checkHttp(
   plan: HttpPlan,
   timeoutMs: number,
   deps: HttpDeps,
@@ -71,7 +55,8 @@ export function checkHttp(
       // The clock stops with the last byte: what is done to the body is the probe's own time.
       const totalMs = performance.now() - attempt.beganMs;
       const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
-      return observe(plan, findings, attempt, totalMs, why, deps.now());
+      const quality = why ? null : judgeQuality(plan.expect, findings.tls, totalMs, deps.now());
+      return observed(findings, attempt, totalMs, why, quality);
     } finally {
       share.close();
     }
@@ -196,31 +181,32 @@ async function ask(
     attempt,
   );
   findings.status = answer.status ?? findings.status;
-  findings.httpVersion = answer.httpVersion ?? findings.httpVersion;
+  findings.httpVersion = answer.httpVersion || findings.httpVersion;
   findings.bytes += answer.bytes;
   if ('failure' in answer) return answer.failure;
   findings.truncated = answer.truncated;
   return answer;
 }
 
-async function connectHop(
+function connectHop(
   hop: Hop,
   plan: HttpPlan,
   findings: Findings,
   attempt: Attempt,
   deps: RunDeps,
 ): Promise<Socket | Failure> {
-  const { policy, resolver } = deps;
-  for (const name of hop.trusted ? [hop.host, ...plan.otherNames] : [hop.host]) {
-    const refused = policy.refuseHost(name, hop.port);
-    if (refused !== null) return failure('policy.blocked', refused);
-  }
+  const { host, port, trusted } = hop;
+  const place = {
+    host,
+    port,
+    ipFamily: plan.ipFamily,
+    resolveTo: trusted ? plan.resolveTo : null,
+    otherNames: trusted ? plan.otherNames : [],
+  };
   findings.remoteIp = null;
-  const resolveTo = hop.trusted ? plan.resolveTo : null;
-  if (plan.proxy) return connectByProxy(hop, plan.proxy, plan, attempt, deps);
-  const addresses =
-    resolveTo === null ? await resolver.resolve(hop.host, plan.ipFamily, attempt) : [resolveTo];
-  return 'code' in addresses ? addresses : dial(addresses, hop.port, attempt, deps);
+  if (!plan.proxy) return reach(place, attempt, deps);
+  const refused = refusedName(place, deps);
+  return refused ? Promise.resolve(refused) : connectByProxy(hop, plan.proxy, plan, attempt, deps);
 }
 
 /** Head, then body: what is wrong with the answer, or null. */
@@ -270,30 +256,4 @@ async function readBody(plan: HttpPlan, answer: HttpAnswer, findings: Findings):
   if ('unknown' in decoded)
     return wanted ? failure('body.encoding', 'the body has a content coding that is not known here') : '';
   return wanted ? bodyText(decoded.bytes, headerValues(answer.headers, 'content-type')[0]) : '';
-}
-
-function observe(
-  plan: HttpPlan,
-  findings: Findings,
-  attempt: Attempt,
-  totalMs: number,
-  why: Failure | null,
-  nowMs: number,
-): Observation {
-  const quality = why === null ? judgeQuality(plan.expect, findings.tls, totalMs, nowMs) : null;
-  const { dns, connect, tls, wait, transfer } = attempt.timings;
-  return {
-    outcome: why ? outcomeOf(why.code) : quality ? 'degraded' : 'up',
-    failure: why ?? quality?.failure ?? null,
-    ...findings,
-    httpVersion: findings.httpVersion || null,
-    timings: {
-      dns: toUs(dns),
-      connect: toUs(connect),
-      tls: toUs(tls),
-      wait: toUs(wait),
-      transfer: toUs(transfer),
-      total: Math.round(totalMs * 1000),
-    },
-  };
 }

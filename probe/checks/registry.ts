@@ -1,6 +1,6 @@
-import type { Assignment } from '../../shared/assignment.ts';
-import { protocolOfUrl } from '../../shared/endpoint.ts';
-import { type Failure, failure, outcomeOf } from '../../shared/failure.ts';
+import type { Assignment, AssignmentOf } from '../../shared/assignment.ts';
+import { type Failure, failure } from '../../shared/failure.ts';
+import { type ProtocolName, protocolOfUrl } from '../../shared/protocols.ts';
 import type { Observation } from '../../shared/result.ts';
 import type { TargetPolicy } from '../policy/target-policy.ts';
 import { type StopSignal, stopSignal } from './attempt.ts';
@@ -8,8 +8,9 @@ import { createBodyRoom } from './body-room.ts';
 import type { Checker } from './check.ts';
 import { createDestinationGate, type DestinationLimits, destinationLimits } from './destination-gate.ts';
 import { type OpenSocket, openSocket } from './dial.ts';
-import { checkHttp, type HttpDeps } from './http.ts';
-import { compileHttpPlan, type PlanDeps } from './http-plan.ts';
+import { type HttpDeps, prepareHttp } from './http.ts';
+import type { PlanDeps } from './http-plan.ts';
+import { notRun } from './observed.ts';
 import { createPatternLanes, type PatternLimits, patternLimits } from './pattern-lanes.ts';
 import type { Environment } from './probe-values.ts';
 import { createNameResolver } from './resolve.ts';
@@ -32,19 +33,17 @@ export interface CheckerOptions {
   readonly now?: () => number;
 }
 
-interface Deps extends HttpDeps, PlanDeps {}
+/** What all checks share: a protocol's file names the part that it needs. */
+export interface Deps extends HttpDeps, PlanDeps {}
 
-/** An assignment made ready to run; a failure where this probe cannot run it. */
-type Prepare = (assignment: Assignment, deps: Deps) => Prepared | Failure;
-type Prepared = (stop: StopSignal) => Promise<Observation>;
-
-/** A protocol is a file, adding one is one line here. */
-const protocols: Readonly<Record<string, Prepare>> = {
-  http(assignment, deps) {
-    const plan = compileHttpPlan(assignment, deps);
-    return 'code' in plan ? plan : (stop) => checkHttp(plan, assignment.timeoutMs, deps, stop);
-  },
+/** A protocol is a file, adding one is one line here. A failure where this probe cannot run the assignment. */
+const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
+  http: prepareHttp,
 };
+
+type Prepare<P extends ProtocolName> = (assignment: AssignmentOf<P>, deps: Deps) => Prepared | Failure;
+/** An assignment made ready to run. */
+type Prepared = (stop: StopSignal) => Promise<Observation>;
 
 /** Everything that checks share: contexts, resolver, gates and the pattern threads. `close` ends them. */
 export async function createChecker(options: CheckerOptions): Promise<Checker> {
@@ -67,10 +66,10 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
   // By the assignment itself: a changed one is another object, and one that is forgotten takes its plan along.
   const prepared = new WeakMap<Assignment, Prepared | Failure>();
   const prepare = (assignment: Assignment): Prepared | Failure => {
-    const protocol = protocols[protocolOfUrl(assignment.url) ?? ''];
-    if (!protocol)
+    const protocol = protocolOfUrl(assignment.url);
+    if (protocol === null)
       return failure('probe.internal', 'this probe does not know the protocol: it may be too old');
-    return protocol(assignment, deps);
+    return (protocols[protocol] as Prepare<ProtocolName>)(assignment, deps);
   };
   return {
     async check(assignment, signal) {
@@ -85,20 +84,5 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
       resolver.close();
       await patterns.close();
     },
-  };
-}
-
-function notRun(why: Failure): Observation {
-  return {
-    outcome: outcomeOf(why.code),
-    failure: why,
-    status: null,
-    httpVersion: null,
-    remoteIp: null,
-    redirects: 0,
-    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null, total: 0 },
-    bytes: 0,
-    truncated: false,
-    tls: null,
   };
 }

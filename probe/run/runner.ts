@@ -59,6 +59,7 @@ const nothingMeasured: Omit<Observation, 'outcome' | 'failure'> = {
   bytes: 0,
   truncated: false,
   tls: null,
+  facts: null,
 };
 
 export function createRunner(options: RunnerOptions): Runner {
@@ -154,8 +155,19 @@ export function createRunner(options: RunnerOptions): Runner {
     seen: Observation & Pick<Result, 'attempts' | 'firstFailure' | 'startedAt' | 'suspect'>,
   ) {
     const { assignment, kind, scheduledAtUs } = task;
-    const { outcome, failure, status, httpVersion, remoteIp, redirects, timings, bytes, truncated, tls } =
-      seen;
+    const {
+      outcome,
+      failure,
+      status,
+      httpVersion,
+      remoteIp,
+      redirects,
+      timings,
+      bytes,
+      truncated,
+      tls,
+      facts,
+    } = seen;
     const { attempts, firstFailure, startedAt, suspect } = seen;
     emit(
       {
@@ -179,6 +191,8 @@ export function createRunner(options: RunnerOptions): Runner {
         bytes,
         truncated,
         tls,
+        facts,
+        evidence: null,
         lateBy: startedAt - scheduledAtUs,
       },
       isNews(assignment.id, kind, outcome),

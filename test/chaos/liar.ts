@@ -158,6 +158,8 @@ function resultOf(endpointId: number, probeId: number, regionId: number, schedul
     timings: { dns: null, connect: 1, tls: null, wait: 1, transfer: 1, total: 3 },
     bytes: 4,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 0,
   };

@@ -29,6 +29,20 @@ export const arbitraryResult = (probeId: number, regionId: number): fc.Arbitrary
       timings: fc.record({ dns: phase, connect: phase, tls: phase, wait: phase, transfer: phase, total: us }),
       bytes: fc.integer({ min: 0, max: 2 ** 45 }),
       truncated: fc.boolean(),
+      facts: fc.option(
+        fc.dictionary(
+          fc.stringMatching(/^[a-z]{1,8}$/),
+          fc.oneof(
+            fc.string({ maxLength: 40 }).filter((text) => !text.includes('\0') && text.isWellFormed()),
+            fc.integer(),
+            fc.boolean(),
+            fc.array(fc.integer(), { maxLength: 4 }),
+          ),
+          { maxKeys: 4, noNullPrototype: true },
+        ),
+        { nil: null },
+      ),
+      evidence: fc.option(fc.constantFrom('{}', '{"phase":"wait"}'), { nil: null }),
       tls: fc.option(
         fc.record({
           version: fc.constantFrom('TLSv1.2', 'TLSv1.3'),

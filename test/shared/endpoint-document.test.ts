@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import * as z from 'zod';
 import { pathText } from '../../shared/document-problem.ts';
-import { httpEndpointSchema } from '../../shared/endpoint.ts';
+import { endpointSchemas } from '../../shared/endpoint.ts';
 import { fileProblemText, parseEndpointFile, validateEndpoint } from '../../shared/endpoint-document.ts';
 import { isSecret, resolveReferences, sealableValues } from '../../shared/endpoint-secrets.ts';
 import { shortDocument } from '../../shared/endpoint-short.ts';
@@ -532,11 +532,11 @@ describe('a good file', () => {
   test('is written back in the form of a person and read again, for any endpoint', () => {
     fc.assert(
       fc.property(arbitraryDocument(), (document) => {
-        const endpoint = httpEndpointSchema.parse(document);
-        const whole = z.encode(httpEndpointSchema, endpoint);
-        expect(httpEndpointSchema.parse(whole)).toEqual(endpoint);
+        const endpoint = endpointSchemas.http.parse(document);
+        const whole = z.encode(endpointSchemas.http, endpoint);
+        expect(endpointSchemas.http.parse(whole)).toEqual(endpoint);
         const short = shortDocument(whole);
-        expect(httpEndpointSchema.parse(short)).toEqual(endpoint);
+        expect(endpointSchemas.http.parse(short)).toEqual(endpoint);
         expect(JSON.stringify(short).length).toBeLessThanOrEqual(JSON.stringify(whole).length);
         const read = parseEndpointFile(
           stringify({ endpoints: [short] }, { aliasDuplicateObjects: false }),

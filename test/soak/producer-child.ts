@@ -103,6 +103,8 @@ function resultOf({ id, regionId }: { id: number; regionId: number }, n: number)
     timings: { dns: 400, connect: 12_000, tls: 15_000, wait, transfer: 300, total: 27_700 + wait },
     bytes: 5120,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 900,
   };

@@ -39,6 +39,8 @@ export function resultOf({ probe }: Speaker, scheduledAt: number, endpointId: nu
     timings: { dns: 1000, connect: 2000, tls: null, wait: 4000, transfer: 500, total: 7500 },
     bytes: 1234,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 400,
   };

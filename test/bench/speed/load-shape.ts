@@ -72,6 +72,8 @@ export function resultAt({ probeId, regionId }: ProbeShare, endpointId: number, 
     suspect: false,
     redirects: 0,
     truncated: false,
+    facts: null,
+    evidence: null,
   };
   if (noise % 200 === 0) return { ...common, ...down(noise, host) };
   const dns = 300 + ((noise >>> 5) % 700);

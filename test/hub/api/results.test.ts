@@ -125,6 +125,8 @@ describe('results over HTTP', () => {
       status: 503,
       attempts: 3,
       truncated: true,
+      facts: null,
+      evidence: null,
       redirects: 2,
       tls: { version: 'TLSv1.3', cipher: 'x', notAfter: 1_900_000_000, issuer: 'CA', fingerprint: 'ab' },
       timings: { dns: null, connect: 2, tls: 3, wait: null, transfer: null, total: 5 },

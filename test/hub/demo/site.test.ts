@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import * as z from 'zod';
 import { demoEndpoints, prepareDemo, readDemo } from '../../../hub/demo/prepare.ts';
 import { type DemoSite, startDemoSite } from '../../../hub/demo/site.ts';
-import { httpEndpointSchema } from '../../../shared/endpoint.ts';
+import { endpointSchemas } from '../../../shared/endpoint.ts';
 
 let folder = '';
 let site: DemoSite;
@@ -87,7 +87,7 @@ describe('its folder', () => {
 
   test('holds an endpoint file that the schema takes', async () => {
     const text = await readFile(join(folder, 'endpoints.yaml'), 'utf8');
-    const { endpoints } = z.object({ endpoints: z.array(httpEndpointSchema) }).parse(parse(text));
+    const { endpoints } = z.object({ endpoints: z.array(endpointSchemas.http) }).parse(parse(text));
     expect(endpoints.map(({ name }) => name)).toEqual(
       demoEndpoints(await readDemo(folder)).map(({ name }) => name),
     );

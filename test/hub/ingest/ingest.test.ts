@@ -42,6 +42,7 @@ describe('a good batch', () => {
       issuer: 'CN=Zürich "CA"',
       fingerprint: 'ab'.repeat(32),
     };
+    const facts = { rcode: 'NOERROR', answers: ['"Zürich"', 'b'], ttl: 30, flags: { ad: true } };
     await ingest(
       seal(
         probe,
@@ -49,7 +50,7 @@ describe('a good batch', () => {
           stream,
           results: [
             downOf(probe, scene.nowUs, { firstFailure: 'dns.timeout', attempts: 3 }),
-            resultOf(probe, early, { tls, kind: 'extra', suspect: true, truncated: true, bytes: 5e9 }),
+            resultOf(probe, early, { tls, kind: 'extra', suspect: true, truncated: true, bytes: 5e9, facts }),
           ],
         }),
       ),
@@ -58,8 +59,8 @@ describe('a good batch', () => {
     const rows = await scene.db.many(
       `select endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated, attempts,
          redirects, status, late_by_us, dns_us, connect_us, tls_us, wait_us, transfer_us, total_us, bytes,
-         failure_code, failure_message, first_failure, http_version, remote_ip, facts as tls
-       from results left join certificates c on c.id = tls_id order by scheduled_at`,
+         failure_code, failure_message, first_failure, http_version, remote_ip, c.facts as tls, r.facts
+       from results r left join certificates c on c.id = tls_id order by scheduled_at`,
     );
     expect(rows).toEqual([
       {
@@ -89,6 +90,7 @@ describe('a good batch', () => {
         http_version: '1.1',
         remote_ip: '203.0.113.7',
         tls,
+        facts,
       },
       expect.objectContaining({
         scheduled_at: new Date(scene.nowUs / 1000),
@@ -100,6 +102,7 @@ describe('a good batch', () => {
         failure_message: 'nobody listens on 203.0.113.7:443',
         first_failure: 'dns.timeout',
         tls: null,
+        facts: null,
       }),
     ]);
     expect(await scene.db.many('select endpoint_id, scheduled_at, outcome from latest_results')).toEqual([

@@ -150,6 +150,8 @@ export function resultOf(probe: RegisteredProbe, scheduledAt: number, over: Part
     timings: { dns: 1000, connect: 2000, tls: 3000, wait: 4000, transfer: 500, total: 10_500 },
     bytes: 1234,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 400,
     ...over,

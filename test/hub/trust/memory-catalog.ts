@@ -1,5 +1,5 @@
 import type { Catalog, TrustedEndpoint } from '../../../hub/trust/catalog.ts';
-import { type EndpointDocument, httpEndpointSchema } from '../../../shared/endpoint.ts';
+import { type EndpointDocument, endpointSchemas } from '../../../shared/endpoint.ts';
 
 /** The catalog's seam without its database. */
 export interface MemoryCatalog extends Catalog {
@@ -23,7 +23,7 @@ export function memoryCatalog(): MemoryCatalog {
       const trusted = {
         id,
         rev: (endpoints.get(id)?.rev ?? 0) + 1,
-        endpoint: httpEndpointSchema.parse(document),
+        endpoint: endpointSchemas.http.parse(document),
         changedAtUs: Date.now() * 1000,
         deleted: false,
       };

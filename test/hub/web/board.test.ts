@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import type { TrustedEndpoint } from '../../../hub/trust/catalog.ts';
 import { type Board, startBoard } from '../../../hub/web/board.ts';
-import { httpEndpointSchema } from '../../../shared/endpoint.ts';
+import { endpointSchemas } from '../../../shared/endpoint.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
 import { until } from '../ingest/until.ts';
@@ -18,7 +18,7 @@ let edited = () => {};
 const endpoint = (id: number): TrustedEndpoint => ({
   id,
   rev: 1,
-  endpoint: httpEndpointSchema.parse({ name: `shop-${id}`, url: 'https://shop.example/', interval: '1h' }),
+  endpoint: endpointSchemas.http.parse({ name: `shop-${id}`, url: 'https://shop.example/', interval: '1h' }),
   changedAtUs: 0,
   deleted: false,
 });

@@ -3,7 +3,7 @@ import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import type { Catalog } from '../../../hub/trust/catalog.ts';
 import { type Board, startBoard } from '../../../hub/web/board.ts';
 import { type Live, startLive } from '../../../hub/web/live.tsx';
-import { httpEndpointSchema } from '../../../shared/endpoint.ts';
+import { endpointSchemas } from '../../../shared/endpoint.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
 import { until } from '../ingest/until.ts';
@@ -53,7 +53,7 @@ const catalog: Pick<Catalog, 'all' | 'subscribe'> = {
     Array.from({ length: count }, (_, index) => ({
       id: index + 1,
       rev: 1,
-      endpoint: httpEndpointSchema.parse({ name: `endpoint ${index}`, url: 'https://e.example/' }),
+      endpoint: endpointSchemas.http.parse({ name: `endpoint ${index}`, url: 'https://e.example/' }),
       changedAtUs: 0,
       deleted: false,
     })),

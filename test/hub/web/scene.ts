@@ -30,7 +30,7 @@ import type { Region } from '../../../hub/trust/registry.ts';
 import { createSession } from '../../../hub/trust/sessions.ts';
 import { createSignInLink } from '../../../hub/trust/sign-in.ts';
 import { type PagesOptions, pageRoutes } from '../../../hub/web/pages.tsx';
-import { type EndpointDocument, httpEndpointSchema } from '../../../shared/endpoint.ts';
+import { type EndpointDocument, endpointSchemas } from '../../../shared/endpoint.ts';
 import { type FailureCode, failure, outcomeOf } from '../../../shared/failure.ts';
 import type { Result } from '../../../shared/result.ts';
 import { ed25519Thumbprint } from '../../../shared/signing.ts';
@@ -159,7 +159,7 @@ export async function pageScene(
       return { id, name, probeId };
     },
     probe,
-    endpoint: (document) => catalog.add(httpEndpointSchema.parse(document)),
+    endpoint: (document) => catalog.add(endpointSchemas.http.parse(document)),
     remove: (id) => catalog.remove(id),
     async see(...seen) {
       const rows = seen.map((each) => rowOf(each, now()));
@@ -253,6 +253,8 @@ function rowOf(seen: Seen, nowUs: number): ResultRow {
     timings: { dns: 1000, connect: 2000, tls: null, wait: 4000, transfer: 500, total: Math.round(ms * 1000) },
     bytes: 1234,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 400,
   };

@@ -178,6 +178,7 @@ describe('the waterfall', () => {
     timings: { dns: 12_000, connect: 900, tls: 31_000, wait: 55_000, transfer: 1_100, total: 100_000 },
     bytes: 512,
     truncated: true,
+    facts: null,
     tls: {
       version: 'TLSv1.3',
       cipher: 'x',

@@ -18,6 +18,7 @@ function observation(code: FailureCode | null): Observation {
     timings: { dns: 1, connect: 2, tls: null, wait: 3, transfer: 4, total: 10 },
     bytes: 5,
     truncated: false,
+    facts: null,
     tls: null,
   };
 }

@@ -44,6 +44,8 @@ export function resultOf(endpointId: number, over: Partial<Result> = {}): Result
     timings: { dns: 1000, connect: 2000, tls: null, wait: 4000, transfer: 500, total: 10_500 },
     bytes: 1234,
     truncated: false,
+    facts: null,
+    evidence: null,
     tls: null,
     lateBy: 400,
     ...over,

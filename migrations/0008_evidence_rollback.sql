@@ -1,0 +1,2 @@
+drop table evidence;
+alter table results drop column facts;

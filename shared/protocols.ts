@@ -1,0 +1,23 @@
+import type * as z from 'zod';
+import { httpRules } from './endpoint-http.ts';
+
+/** Adding a protocol is one file with its rules and one line here, and one file and one line in probe/checks. */
+export const protocols = {
+  http: httpRules,
+} as const;
+
+export type ProtocolName = keyof typeof protocols;
+export const protocolNames = Object.keys(protocols) as ProtocolName[];
+
+export type RequestOf<P extends ProtocolName> = z.output<(typeof protocols)[P]['request']>;
+export type ExpectOf<P extends ProtocolName> = z.output<(typeof protocols)[P]['expect']>;
+
+const byScheme = new Map<string, ProtocolName>(
+  protocolNames.flatMap((name) => protocols[name].schemes.map((scheme) => [scheme, name] as const)),
+);
+export const knownSchemes = [...byScheme.keys()];
+
+export function protocolOfUrl(url: string): ProtocolName | null {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  return (scheme !== undefined && byScheme.get(scheme)) || null;
+}
