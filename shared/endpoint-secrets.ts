@@ -20,7 +20,11 @@ export interface SecretValue {
   readonly value: string;
 }
 
+/** `*` is every key of a mapping and every place of a list. */
 const sealable = [
+  ['request', 'headers', '*'],
+  ['request', 'metadata', '*'],
+  ['request', 'steps', '*', 'send'],
   ['request', 'body'],
   ['request', 'basicAuth', 'username'],
   ['request', 'basicAuth', 'password'],
@@ -32,7 +36,9 @@ const sealable = [
 ] as const;
 
 /** For messages: where references and secrets may stand. */
-export const sealableFields = ['request.headers.*', ...sealable.map((path) => path.join('.'))];
+export const sealableFields = sealable.map((path) => path.join('.'));
+/** Mappings whose names are the same whatever their case, and say by themselves whether a secret stands there. */
+const named = /^request\.(headers|metadata)\.(.+)$/;
 
 const alwaysSecret = new Set([
   'request.body',
@@ -44,30 +50,31 @@ const credentialName = /authori[sz]ation|cookie|token|secret|key|passw|credentia
 
 /** Every value that could be sealed, in a fixed order. */
 export function sealableValues(document: unknown): SecretValue[] {
-  const request = objectAt(document, 'request');
-  const headers = objectAt(request, 'headers');
-  const values: SecretValue[] = [];
-  for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== 'string') continue;
-    values.push({
-      field: `request.headers.${name.toLowerCase()}`,
-      path: ['request', 'headers', name],
-      value,
-    });
+  return sealable.flatMap((pattern) => [...valuesAt(document, pattern, [])]);
+}
+
+function* valuesAt(value: unknown, pattern: readonly string[], path: DocumentPath): Generator<SecretValue> {
+  const [step, ...rest] = pattern;
+  if (step === undefined) {
+    if (typeof value === 'string') yield { field: fieldOf(path.join('.')), path, value };
+  } else if (step !== '*') {
+    yield* valuesAt(objectAt(value)[step], rest, [...path, step]);
+  } else if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) yield* valuesAt(item, rest, [...path, index]);
+  } else {
+    for (const [key, inner] of Object.entries(objectAt(value))) yield* valuesAt(inner, rest, [...path, key]);
   }
-  for (const path of sealable) {
-    const parent = path.length === 2 ? request : objectAt(request, path[1]);
-    const value = parent[path.at(-1) ?? ''];
-    if (typeof value === 'string') values.push({ field: path.join('.'), path, value });
-  }
-  return values;
+}
+
+function fieldOf(written: string): string {
+  return named.test(written) ? written.toLowerCase() : written;
 }
 
 /** Whether this value is a secret by what it is and where it stands. */
 export function isSecret({ field, value }: SecretValue): boolean {
   if (value === '' || isReference(value)) return false;
-  if (field.startsWith('request.headers.'))
-    return credentialName.test(field.slice('request.headers.'.length));
+  const name = named.exec(field)?.[2];
+  if (name !== undefined) return credentialName.test(name);
   return field === 'request.proxy' ? value.includes('@') : alwaysSecret.has(field);
 }
 
@@ -76,11 +83,10 @@ export function isReference(value: string): boolean {
   return /^([A-Za-z]+ )?\$\{probe:[A-Za-z_]\w*\}$/.test(value);
 }
 
-/** How a place is named in `secrets`, whatever the case of a header's name. */
+/** How a place is named in `secrets`, whatever the case of a header's name; null where none can be sealed. */
 export function secretField(written: string): string | null {
-  const header = /^request\.headers\.(.+)$/.exec(written)?.[1];
-  if (header !== undefined) return `request.headers.${header.toLowerCase()}`;
-  return sealableFields.includes(written) ? written : null;
+  if (named.test(written) || /^request\.steps\.\d{1,3}\.send$/.test(written)) return fieldOf(written);
+  return sealableFields.includes(written) && !written.includes('*') ? written : null;
 }
 
 /** The document with another text at a place that holds one. */
@@ -153,9 +159,8 @@ function* textsOf(value: unknown, path: DocumentPath = []): Generator<{ path: Do
   }
 }
 
-function objectAt(value: unknown, key: string): Readonly<Record<string, unknown>> {
-  const inner = value === null || typeof value !== 'object' ? null : (value as Record<string, unknown>)[key];
-  return inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-    ? (inner as Record<string, unknown>)
+function objectAt(value: unknown): Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
     : {};
 }

@@ -134,7 +134,7 @@ const bad: [text: string, problems: string[]][] = [
   [
     one('secrets: [request.url]'),
     [
-      '4:15: endpoints[0].secrets[0]: must be one of request.headers.*, request.body, request.basicAuth.username, request.basicAuth.password, request.bearer, request.proxy, request.tls.ca, request.tls.cert, request.tls.key',
+      '4:15: endpoints[0].secrets[0]: must be one of request.headers.*, request.metadata.*, request.steps.*.send, request.body, request.basicAuth.username, request.basicAuth.password, request.bearer, request.proxy, request.tls.ca, request.tls.cert, request.tls.key',
     ],
   ],
   [one('request: []'), ['4:5: endpoints[0].request: must be a mapping, not a list']],
@@ -346,7 +346,7 @@ const bad: [text: string, problems: string[]][] = [
   [
     one(`tags: {a: "\${env:A}"}`),
     [
-      `4:12: endpoints[0].tags.a: \${env:…} stands only in request.headers.*, request.body, request.basicAuth.username, request.basicAuth.password, request.bearer, request.proxy, request.tls.ca, request.tls.cert, request.tls.key`,
+      `4:12: endpoints[0].tags.a: \${env:…} stands only in request.headers.*, request.metadata.*, request.steps.*.send, request.body, request.basicAuth.username, request.basicAuth.password, request.bearer, request.proxy, request.tls.ca, request.tls.cert, request.tls.key`,
     ],
   ],
   [
