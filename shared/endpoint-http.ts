@@ -26,7 +26,7 @@ const framing = new Set([
   'upgrade',
 ]);
 
-const headers = z.record(headerName, headerValue).superRefine((value, context) => {
+export const headersField = z.record(headerName, headerValue).superRefine((value, context) => {
   const seen = new Map<string, string>();
   for (const name of Object.keys(value)) {
     const plain = name.toLowerCase();
@@ -54,7 +54,7 @@ export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OP
 
 export const httpRequestSchema = z.strictObject({
   method: z.enum(httpMethods).default('GET'),
-  headers: headers.default({}),
+  headers: headersField.default({}),
   body: z.string().max(65_536).default(''),
   basicAuth: z.strictObject({ username: z.string().max(1024), password: z.string().max(1024) }).optional(),
   bearer: z.string().max(8192).optional(),
@@ -72,7 +72,7 @@ const statusText = z
   .string()
   .regex(/^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$/, "a status is written '2xx', '200' or '200-204'");
 /** YAML reads 200 as a number: both are welcome. */
-const statusPattern = z.codec(z.union([z.string(), z.int()]), statusText, {
+export const statusPattern = z.codec(z.union([z.string(), z.int()]), statusText, {
   decode: String,
   encode: (text) => text,
 });
@@ -97,20 +97,22 @@ export const jsonExpectationSchema = z
     'say what is expected: equals, matches, lt, gt or exists',
   );
 
+export const headerExpectationsField = z
+  .array(
+    z.strictObject({
+      name: headerName,
+      matches: patternSchema.optional(),
+      notMatches: patternSchema.optional(),
+      allowMissing: z.boolean().default(false),
+    }),
+  )
+  .max(50)
+  .default([]);
+
 export const httpExpectSchema = z.strictObject({
   status: z.array(statusPattern).min(1).default(['2xx']),
   httpVersions: z.array(versionOf(['1.0', '1.1', '2'])).default([]),
-  headers: z
-    .array(
-      z.strictObject({
-        name: headerName,
-        matches: patternSchema.optional(),
-        notMatches: patternSchema.optional(),
-        allowMissing: z.boolean().default(false),
-      }),
-    )
-    .max(50)
-    .default([]),
+  headers: headerExpectationsField,
   body: z
     .strictObject({
       matches: z.array(patternSchema).max(20).default([]),
@@ -126,12 +128,15 @@ export const httpExpectSchema = z.strictObject({
 export type HttpExpect = z.output<typeof httpExpectSchema>;
 export type JsonExpectation = HttpExpect['json'][number];
 
-/** What is good field by field and cannot be together. */
-export function* httpConflicts(
-  request: HttpRequest,
-  expect: HttpExpect,
-): Generator<{ path: readonly (string | number)[]; message: string }> {
-  const { headers, basicAuth, bearer, tls, method } = request;
+/** Of the ways to say who asks, one can be sent. */
+export function* credentialConflicts({
+  headers,
+  basicAuth,
+  bearer,
+}: Pick<HttpRequest, 'headers' | 'basicAuth' | 'bearer'>): Generator<{
+  path: readonly string[];
+  message: string;
+}> {
   const ways = [
     ...(basicAuth ? ['basicAuth'] : []),
     ...(bearer === undefined ? [] : ['bearer']),
@@ -141,6 +146,15 @@ export function* httpConflicts(
   ];
   if (ways.length > 1)
     yield { path: ['request'], message: `has ${ways.join(' and ')}: only one can be sent` };
+}
+
+/** What is good field by field and cannot be together. */
+export function* httpConflicts(
+  request: HttpRequest,
+  expect: HttpExpect,
+): Generator<{ path: readonly (string | number)[]; message: string }> {
+  const { tls, method } = request;
+  yield* credentialConflicts(request);
   yield* tlsConflicts(tls);
   if (method !== 'HEAD') return;
   const bodies = [...expect.body.matches, ...expect.body.notMatches];
