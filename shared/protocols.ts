@@ -1,9 +1,11 @@
 import type * as z from 'zod';
 import { httpRules } from './endpoint-http.ts';
+import { wsRules } from './endpoint-ws.ts';
 
 /** Adding a protocol is one file with its rules and one line here, and one file and one line in probe/checks. */
 export const protocols = {
   http: httpRules,
+  ws: wsRules,
 } as const;
 
 export type ProtocolName = keyof typeof protocols;

@@ -83,18 +83,28 @@ function boxOf(secret: Uint8Array): SecretBox {
 /** Whom the secrets are sent to and how that is made sure: sealed values are bound to all of it. */
 type Target = Readonly<Record<string, string | boolean | null>>;
 
-function targetOf({ url, request }: EndpointDocument): Target {
+function targetOf(document: EndpointDocument): Target {
+  const { resolveTo, serverName, tls } = aimOf(document);
   return {
-    'the origin of url': originOf(url),
-    'request.resolveTo': request?.resolveTo ?? null,
-    'request.serverName': request?.serverName ?? null,
-    'request.tls.verify': request?.tls?.verify ?? true,
+    'the origin of url': originOf(document.url),
+    'request.resolveTo': resolveTo ?? null,
+    'request.serverName': serverName ?? null,
+    'request.tls.verify': tls?.verify ?? true,
   };
 }
 
+/** Of a request of any protocol: what says where it goes, under the same names in all that have it. */
+interface Aim {
+  readonly resolveTo?: string;
+  readonly serverName?: string;
+  readonly proxy?: string;
+  readonly tls?: { readonly verify?: boolean; readonly ca?: string };
+}
+const aimOf = ({ request }: EndpointDocument): Aim => (request ?? {}) as Aim;
+
 /** For all other fields; these two may be sealed themselves, bound to the rest. */
 function wholeTargetOf(clear: EndpointDocument): Target {
-  const { proxy, tls } = clear.request ?? {};
+  const { proxy, tls } = aimOf(clear);
   return {
     ...targetOf(clear),
     'request.proxy': proxy === undefined ? null : originOf(proxy),

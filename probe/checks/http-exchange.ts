@@ -8,13 +8,13 @@ import type { Hop } from './http-plan.ts';
 
 /** What a stranger may send before it is enough. */
 export const maxHeaderBytes = 65_536;
-const maxInformational = 16;
+export const maxInformational = 16;
 /** Chunks of one byte make six on the wire; beyond this it is chunk extensions or worse. */
-const wireBytesFor = (maxBodyBytes: number) => 8 * maxBodyBytes + 1_048_576;
+export const wireBytesFor = (maxBodyBytes: number) => 8 * maxBodyBytes + 1_048_576;
 
 export interface HttpAnswer {
   readonly status: number;
-  /** As the status line had it: '1.0' or '1.1'. */
+  /** As the status line had it: '1.0' or '1.1'; '2' over HTTP/2. */
   readonly httpVersion: string;
   /** Names and values in turn. */
   readonly headers: readonly Buffer[];
@@ -158,9 +158,14 @@ export function exchange(
 
 /**
  * Sees the bytes on their way to the parser: undici keeps the version of the status line to itself, and counts
- * neither chunk extensions nor reason phrases. Reports the version once; null when more than `most` bytes came.
+ * neither chunk extensions nor reason phrases. Reports the version once; null when more than `most` bytes came. Returns
+ * what ends it.
  */
-export function watchWire(socket: Socket, most: number, report: (version: string | null) => void): void {
+export function watchWire(
+  socket: Socket,
+  most: number,
+  report: (version: string | null) => void,
+): () => void {
   const read = socket.read;
   let start = '';
   let seen = 0;
@@ -175,6 +180,9 @@ export function watchWire(socket: Socket, most: number, report: (version: string
     if (seen > most) report(null);
     return chunk;
   };
+  return () => {
+    socket.read = read;
+  };
 }
 
 const isLengthMismatch = (error: Error) =>
@@ -184,7 +192,7 @@ function connectionGone(): Error {
   return Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' });
 }
 
-function exchangeFailure(error: Error, answered: boolean, bytes: number): Failure {
+export function exchangeFailure(error: Error, answered: boolean, bytes: number): Failure {
   const { code = '' } = error as NodeJS.ErrnoException;
   const lost = (how: string) =>
     answered

@@ -16,6 +16,7 @@ import type { Environment } from './probe-values.ts';
 import { createNameResolver } from './resolve.ts';
 import { createRobotsGate } from './robots.ts';
 import { createTlsContexts } from './tls-contexts.ts';
+import { prepareWs, type WsDeps } from './ws.ts';
 
 export interface CheckerOptions {
   readonly policy: TargetPolicy;
@@ -23,6 +24,8 @@ export interface CheckerOptions {
   readonly env: Environment;
   /** Parallax's version, for the User-Agent. */
   readonly version: string;
+  /** Whom the owners of targets may ask: a URL, for the User-Agent. */
+  readonly contact?: string | null | undefined;
   /** `IP` or `IP:port` of a DNS server in place of the machine's. */
   readonly dnsServer?: string | undefined;
   readonly limits?: DestinationLimits;
@@ -34,11 +37,12 @@ export interface CheckerOptions {
 }
 
 /** What all checks share: a protocol's file names the part that it needs. */
-export interface Deps extends HttpDeps, PlanDeps {}
+export interface Deps extends HttpDeps, WsDeps, PlanDeps {}
 
 /** A protocol is a file, adding one is one line here. A failure where this probe cannot run the assignment. */
 const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
   http: prepareHttp,
+  ws: prepareWs,
 };
 
 type Prepare<P extends ProtocolName> = (assignment: AssignmentOf<P>, deps: Deps) => Prepared | Failure;
@@ -53,7 +57,7 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
   const deps: Deps = {
     policy: options.policy,
     env: options.env,
-    userAgent: `Parallax/${options.version}`,
+    userAgent: `Parallax/${options.version}${options.contact ? ` (+${options.contact})` : ''}`,
     contexts: createTlsContexts(),
     open: options.openSocket ?? openSocket,
     gate: createDestinationGate(options.limits ?? destinationLimits),

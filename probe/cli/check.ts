@@ -155,7 +155,8 @@ function assignmentOf(endpoint: Endpoint, id: number): Assignment {
     changedAt: 0,
     request,
     expect,
-  };
+    // Both sides are told by the same URL's scheme, which types do not follow.
+  } as Assignment;
 }
 
 /** Query strings hold tokens now and then, and terminals are shared. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  type AssignmentOf,
   canonicalJson,
   type EncodedShardDocument,
   manifestSchema,
@@ -72,7 +73,8 @@ describe('sealed documents', () => {
     const decoded = shardDocumentSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
     expect(decoded.endpoints.map(({ id }) => id)).toEqual([1, 2]);
     expect(decoded.endpoints[0]?.expect.slowerThan).toBe(2000);
-    expect(decoded.endpoints[0]?.expect.body.matches).toEqual([{ pattern: '^ok', engine: 're2' }]);
+    const [first] = decoded.endpoints as AssignmentOf<'http'>[];
+    expect(first?.expect.body.matches).toEqual([{ pattern: '^ok', engine: 're2' }]);
   });
 
   test('a document with a key that is not known is refused', () => {

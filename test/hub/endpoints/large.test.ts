@@ -5,6 +5,7 @@ import type { EndpointRow } from '../../../hub/store/endpoint-row.ts';
 import { insertEndpoints, takeEndpointIds } from '../../../hub/store/write-endpoints.ts';
 import { signEndpointRow } from '../../../hub/trust/endpoint-rows.ts';
 import { createSecretBox, sealDocument } from '../../../hub/trust/sealed-secrets.ts';
+import type { EndpointDocument } from '../../../shared/endpoint.ts';
 import { type EndpointsScene, endpointsScene, soon } from './scene.ts';
 
 let scene: EndpointsScene;
@@ -42,7 +43,7 @@ function* rows(ids: readonly number[]): Generator<EndpointRow> {
     }
     const written = { ...spec, name, url, tags };
     const secret = index % 10 === 0 ? { request: { ...spec.request, bearer: `token ${index}` } } : {};
-    const sealed = sealDocument(box, id, { ...written, ...secret }, null);
+    const sealed = sealDocument(box, id, { ...written, ...secret } as EndpointDocument, null);
     if ('problems' in sealed) throw new Error('a good document');
     const row = {
       id,

@@ -7,7 +7,7 @@ import {
   type SealedDocument,
   sealDocument,
 } from '../../../hub/trust/sealed-secrets.ts';
-import type { EndpointDocument } from '../../../shared/endpoint.ts';
+import type { EndpointDocument, EndpointDocumentOf } from '../../../shared/endpoint.ts';
 
 const secret = randomBytes(32);
 const box = createSecretBox(secret);
@@ -66,7 +66,7 @@ test('nothing opens in the place of another', () => {
   expect(openDocument(box, 7, swapped).lost.toSorted()).toEqual(values.map(([field]) => field).toSorted());
 });
 
-test.each<[what: string, moved: NonNullable<EndpointDocument['request']> | { url: string }]>([
+test.each<[what: string, moved: NonNullable<EndpointDocumentOf<'http'>['request']> | { url: string }]>([
   ['origin', { url: 'https://evil.example/health' }],
   ['address', { resolveTo: '203.0.113.66' }],
   ['verification', { tls: { verify: false } }],
@@ -75,14 +75,20 @@ test.each<[what: string, moved: NonNullable<EndpointDocument['request']> | { url
   const { spec, sealed: values } = sealed(document);
   const url = 'url' in moved ? moved.url : spec.url;
   const request = { ...spec.request, ...('url' in moved ? {} : moved) };
-  const { clear, lost } = openDocument(box, 7, { spec: { ...spec, url, request }, sealed: values });
+  const { clear, lost } = openDocument(box, 7, {
+    spec: { ...spec, url, request } as EndpointDocument,
+    sealed: values,
+  });
   expect(lost.toSorted()).toEqual(fields.toSorted());
   expect(JSON.stringify(clear)).not.toMatch(/one|two|three|four/);
 });
 
 test('all but the proxy itself are bound to it', () => {
   const { spec, sealed: values } = sealed(document);
-  const direct = { ...spec, request: { ...spec.request, proxy: 'http://evil.example' } };
+  const direct = {
+    ...spec,
+    request: { ...spec.request, proxy: 'http://evil.example' },
+  } as EndpointDocument;
   expect(openDocument(box, 7, { spec: direct, sealed: values }).lost.toSorted()).toEqual(
     fields.filter((field) => field !== 'request.proxy').sort(),
   );

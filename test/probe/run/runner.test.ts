@@ -38,7 +38,7 @@ function assignment(over: Partial<Assignment> = {}): Assignment {
     request: {},
     expect: {},
   });
-  return { ...base, ...over };
+  return { ...base, ...over } as Assignment;
 }
 
 interface Scene {

@@ -28,7 +28,7 @@ function assignment(id: number, over: Partial<Assignment> = {}): Assignment {
     request: {},
     expect: {},
   });
-  return { ...base, ...over };
+  return { ...base, ...over } as Assignment;
 }
 
 type Entry = Partial<Pick<ManifestShard, 'rank' | 'from' | 'until'>>;
