@@ -36,7 +36,7 @@ export async function dial(
       continue;
     }
     const began = performance.now();
-    const destination = isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+    const destination = destinationOf(address, port);
     const full = isLoopback(address) ? null : gate.enter(destination, began);
     if (full !== null) return failure('probe.saturated', full);
     const dialled = await dialOne(address, port, attempt, open, () => gate.leave(destination));
@@ -53,8 +53,12 @@ export async function dial(
   return failed ?? failure('policy.blocked', refusal ?? 'no address to connect to');
 }
 
+/** An address and a port as one text, as a gate knows them. */
+export const destinationOf = (address: string, port: number) =>
+  isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+
 /** Its owner named this machine itself: nobody else can be hurt, and loads are tried here. */
-const isLoopback = (address: string) => address.startsWith('127.') || address === '::1';
+export const isLoopback = (address: string) => address.startsWith('127.') || address === '::1';
 
 function dialOne(
   address: string,
@@ -95,8 +99,9 @@ function refusePeer(socket: Socket, address: string, port: number, policy: Targe
   return policy.refuseAddress(peer, socket.remotePort ?? 0);
 }
 
-function connectFailure(error: NodeJS.ErrnoException, address: string, port: number): Failure {
-  const where = isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+/** What the kernel says of a target that cannot be reached, or of this machine. */
+export function connectFailure(error: NodeJS.ErrnoException, address: string, port: number): Failure {
+  const where = destinationOf(address, port);
   switch (error.code) {
     case 'ECONNREFUSED':
       return failure('connect.refused', `${where} refused the connection`);
