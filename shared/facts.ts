@@ -18,7 +18,7 @@ const maxItems = 50;
 
 /** The facts as JSON text, each text clipped, and the last of them left out (`cut: true` says so) until they fit. */
 export function factsText(facts: Facts): string {
-  const entries = Object.entries(facts).map(([key, value]) => [key, clipped(value, 1)] as const);
+  const entries = Object.entries(facts).map(([key, value]) => [clippedText(key), clipped(value, 1)] as const);
   for (let count = entries.length; ; count -= 1) {
     const kept = Object.fromEntries(entries.slice(0, count));
     const text = JSON.stringify(count === entries.length ? kept : { ...kept, cut: true });
@@ -27,7 +27,7 @@ export function factsText(facts: Facts): string {
 }
 
 function clipped(value: FactValue, depth: number): FactValue {
-  if (typeof value === 'string') return clipUtf8(value.replaceAll('\0', '\ufffd'), maxFactTextBytes);
+  if (typeof value === 'string') return clippedText(value);
   if (typeof value === 'number') return Number.isFinite(value) ? value : null;
   if (value === null || typeof value === 'boolean') return value;
   if (depth === maxDepth) return null;
@@ -35,8 +35,13 @@ function clipped(value: FactValue, depth: number): FactValue {
   return Object.fromEntries(
     Object.entries(value)
       .slice(0, maxItems)
-      .map(([key, inner]) => [key, clipped(inner, depth + 1)]),
+      .map(([key, inner]) => [clippedText(key), clipped(inner, depth + 1)]),
   );
+}
+
+/** Names too: PostgreSQL's jsonb takes neither NUL nor half a surrogate pair, wherever it stands. */
+function clippedText(text: string): string {
+  return clipUtf8(text.replaceAll('\0', '\ufffd'), maxFactTextBytes);
 }
 
 /** Of text that came from a stranger; null where it is none that a probe would have written. */

@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { IncomingBatch } from '../../../hub/ingest/bus.ts';
 import { createIngest } from '../../../hub/ingest/ingest.ts';
-import type { Batch, SealedBatch } from '../../../shared/batch.ts';
+import { type Batch, encodeBatch, type SealedBatch } from '../../../shared/batch.ts';
 import type { Result } from '../../../shared/result.ts';
 import {
   batchOf,
@@ -293,6 +294,19 @@ describe('one result that is refused spoils no other', () => {
     await ingest(seal(probe, batchOf(probe, { results: [newer, resultOf(probe, scene.nowUs - 1)] })));
     expect((await rejects()).map((row) => row.reason)).toEqual(['result_invalid']);
     expect(await scene.count('results')).toBe(1);
+  });
+
+  test.each([String.raw`\u0000`, String.raw`\ud800`])('with %s in the name of a fact', async (name) => {
+    const probe = await scene.probe('eu-west');
+    const odd = resultOf(probe, scene.nowUs, { facts: { QQQQQQ: 1 } });
+    const batch = batchOf(probe, {
+      results: [odd, resultOf(probe, scene.nowUs - 1, { facts: { 'a\0b': 1 } })],
+    });
+    const honest = zstdDecompressSync(encodeBatch(batch));
+    const value = zstdCompressSync(Buffer.from(honest.toString('latin1').replace('QQQQQQ', name), 'latin1'));
+    await ingest(sealBytes(probe, batch.stream, value));
+    expect((await rejects()).map((row) => row.reason)).toEqual(['result_invalid']);
+    expect(await scene.db.many('select facts from results')).toEqual([{ facts: { 'a\ufffdb': 1 } }]);
   });
 
   test('that has no partition, after another look at them', async () => {
