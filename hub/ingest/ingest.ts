@@ -62,11 +62,12 @@ export function createIngest(options: IngestOptions): Ingest {
 
   async function handle(incoming: readonly IncomingBatch[], signal: AbortSignal): Promise<void> {
     const stored: Promise<void>[] = [];
-    let breathedMs = performance.now();
+    const cameMs = performance.now();
+    let breathedMs = cameMs;
     for (const one of incoming) {
       const unread = guard.stops(one);
       if (!unread) await decoded.free(signal);
-      const batch = unread ?? (await verified(one));
+      const batch = unread ?? (await verified(one, cameMs));
       const bytes = batch.decodedBytes ?? one.value.length;
       decoded.take(bytes);
       const adding = gather.add(batch, signal).finally(() => decoded.leave(bytes));
@@ -90,11 +91,11 @@ export function createIngest(options: IngestOptions): Ingest {
     });
   }
 
-  async function verified(incoming: IncomingBatch): Promise<VerifiedBatch> {
+  async function verified(incoming: IncomingBatch, cameMs: number): Promise<VerifiedBatch> {
     const batch = verify(incoming);
     const { doubt, claim } = batch;
-    if (doubt && claim && (await looks[doubt].of(claim.probeId))) return verify(incoming);
-    if (doubt && !claim && (await looks[doubt].ofAnybody())) return verify(incoming);
+    if (doubt && claim && (await looks[doubt].of(claim.probeId, cameMs))) return verify(incoming);
+    if (doubt && !claim && (await looks[doubt].ofAnybody(cameMs))) return verify(incoming);
     return batch;
   }
 

@@ -19,14 +19,18 @@ export interface SecondLookOptions {
  * one that names endpoints nobody has takes none from the others, and waits in vain once a second at most.
  */
 export interface SecondLook {
-  /** Resolves when it was looked; false where the probe has used up its looks. Never throws. */
-  of(probeId: number): Promise<boolean>;
+  /**
+   * Resolves when it was looked; false where the probe has used up its looks. Never throws. `cameMs`: when what is in
+   * doubt came, monotonic milliseconds; now by default. Where a look has begun since and ended, what it was judged by
+   * is newer than itself, and it waits for no other: whatever one partition brings at once, it stands still once.
+   */
+  of(probeId: number, cameMs?: number): Promise<boolean>;
   /**
    * For keys that nobody is known to have: anybody can make them up, so one in a second waits, for all. What was
    * refused meanwhile moved no stream: its probe sends it again after 30 s, and is known by then, since there is
    * another look for it.
    */
-  ofAnybody(): Promise<boolean>;
+  ofAnybody(cameMs?: number): Promise<boolean>;
 }
 
 interface Looks {
@@ -45,6 +49,8 @@ export function createSecondLook(options: SecondLookOptions): SecondLook {
   /** One that has not begun to read: whoever asks shares it. */
   let coming: Promise<void> | null = null;
   let running: Promise<void> = Promise.resolve();
+  /** When the last look that came to its end began. */
+  let lookedMs = Number.NEGATIVE_INFINITY;
   let notBeforeMs = Number.NEGATIVE_INFINITY;
   let anybodyNotBeforeMs = Number.NEGATIVE_INFINITY;
   let isDueLater = false;
@@ -65,7 +71,9 @@ export function createSecondLook(options: SecondLookOptions): SecondLook {
 
   async function read(): Promise<void> {
     const beganMs = nowMs();
-    await look().catch(onError);
+    await look().then(() => {
+      lookedMs = beganMs;
+    }, onError);
     const endedMs = nowMs();
     notBeforeMs = endedMs + Math.max(leastGapMs, (endedMs - beganMs) * 9);
   }
@@ -87,12 +95,13 @@ export function createSecondLook(options: SecondLookOptions): SecondLook {
   }
 
   return {
-    async of(probeId) {
-      if (!mayAsk(probeId)) return false;
+    async of(probeId, cameMs = nowMs()) {
+      if (lookedMs > cameMs || !mayAsk(probeId)) return false;
       await next();
       return true;
     },
-    async ofAnybody() {
+    async ofAnybody(cameMs = nowMs()) {
+      if (lookedMs > cameMs) return false;
       const pauseMs = anybodyNotBeforeMs - nowMs();
       if (pauseMs > 0) {
         if (!isDueLater) {
