@@ -42,12 +42,16 @@ export const headersField = z.record(headerName, headerValue).superRefine((value
   if (seen.size > 100) context.addIssue({ code: 'custom', message: 'must have at most 100 entries' });
 });
 
+function isProxy(url: URL | null): boolean {
+  return url !== null && url.hostname !== '' && /^(https?|socks5):$/.test(url.protocol);
+}
+
 const proxy = z
   .string()
   .max(2048)
   .refine(
-    (text) => !isGiven(text) || /^https?:$/.test(URL.parse(text)?.protocol ?? ''),
-    'is not a proxy like http://proxy.example:3128',
+    (text) => !isGiven(text) || isProxy(URL.parse(text)),
+    'is not a proxy like http://proxy.example:3128 or socks5://proxy.example:1080',
   );
 
 export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
@@ -60,8 +64,11 @@ export const httpRequestSchema = z.strictObject({
   bearer: z.string().max(8192).optional(),
   redirects: z.int().min(0).max(20).default(5),
   ...reachFields,
+  /** `each`: every address of the name is asked, over a connection of its own, and the worst answer counts. */
+  addresses: z.enum(['any', 'each']).default('any'),
   serverName: serverNameField,
-  httpVersion: versionOf(['1.1', '2']).default('1.1'),
+  /** HTTP/2 is spoken over TLS alone. `any`: what the server chooses of the two; a plain request is HTTP/1.1. */
+  httpVersion: versionOf(['1.1', '2', 'any']).default('1.1'),
   proxy: proxy.optional(),
   compression: z.enum(['identity', 'gzip', 'br', 'deflate', 'zstd', 'any']).default('any'),
   tls: tlsField,
@@ -150,12 +157,24 @@ export function* credentialConflicts({
 
 /** What is good field by field and cannot be together. */
 export function* httpConflicts(
+  url: string,
   request: HttpRequest,
   expect: HttpExpect,
 ): Generator<{ path: readonly (string | number)[]; message: string }> {
   const { tls, method } = request;
   yield* credentialConflicts(request);
   yield* tlsConflicts(tls);
+  if (request.httpVersion === '2' && /^http:/i.test(url))
+    yield { path: ['request', 'httpVersion'], message: 'needs an https URL: HTTP/2 is spoken over TLS only' };
+  if (request.addresses === 'each') {
+    const other =
+      request.resolveTo !== undefined ? 'resolveTo' : request.proxy !== undefined ? 'proxy' : null;
+    if (other !== null)
+      yield {
+        path: ['request', 'addresses'],
+        message: `cannot be 'each' beside ${other}: it is not the name's addresses that are asked`,
+      };
+  }
   if (method !== 'HEAD') return;
   const bodies = [...expect.body.matches, ...expect.body.notMatches];
   if (bodies.length > 0) yield { path: ['expect', 'body'], message: 'an answer to HEAD has no body' };
@@ -167,5 +186,5 @@ export const httpRules = {
   request: httpRequestSchema,
   expect: httpExpectSchema,
   url: (url) => (url.hostname ? null : 'the URL has no host'),
-  conflicts: ({ request, expect }) => httpConflicts(request, expect),
+  conflicts: ({ url, request, expect }) => httpConflicts(url, request, expect),
 } as const satisfies ProtocolRules<typeof httpRequestSchema, typeof httpExpectSchema>;

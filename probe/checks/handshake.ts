@@ -159,6 +159,8 @@ export function handshakeFailure(error: NodeJS.ErrnoException): Failure {
   const code = error.code ?? '';
   if (versionCodes.has(code))
     return failure('tls.version', 'the server speaks no TLS version that is allowed here');
+  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL')
+    return failure('protocol.refused', 'the server speaks none of the protocols that were offered (ALPN)');
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
     return failure('tls.handshake', 'what answers on this port is not TLS');
   if (code === 'ECONNRESET')

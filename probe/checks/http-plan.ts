@@ -27,6 +27,8 @@ export interface Hop {
 export interface HttpPlan {
   readonly first: Hop;
   readonly maxRedirects: number;
+  /** What TLS offers the server to speak; '2' alone is refused over plain connections, and by a server without it. */
+  readonly httpVersion: '1.1' | '2' | 'any';
   readonly ipFamily: 'any' | '4' | '6';
   readonly resolveTo: string | null;
   /** Every hop goes through it. */
@@ -94,8 +96,6 @@ function errorCode(error: unknown): string {
 
 function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, deps: PlanDeps): HttpPlan {
   const { env, contexts, userAgent } = deps;
-  if (request.httpVersion !== '1.1')
-    throw new PlanError('this probe does not speak HTTP/2 yet: use httpVersion 1.1');
   const url = new URL(text);
   const own = (value: string) => resolveProbeValues(value, env);
   const body = request.body === '' ? null : Buffer.from(own(request.body));
@@ -116,6 +116,7 @@ function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, de
   return {
     first: makeHop(url, request.method, headers.flat(), body, true),
     maxRedirects: request.redirects,
+    httpVersion: request.httpVersion,
     ipFamily: request.ipFamily,
     resolveTo: request.resolveTo ?? null,
     proxy: request.proxy === undefined ? null : readProxy(own(request.proxy)),

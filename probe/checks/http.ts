@@ -9,9 +9,18 @@ import type { BodyRoom, BodyShare } from './body-room.ts';
 import { handshake } from './handshake.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import { headerValues, judgeHead, judgeQuality } from './http-expect.ts';
-import { compileHttpPlan, type Hop, type HttpPlan, makeHop, type PlanDeps, sniOf } from './http-plan.ts';
+import {
+  compileHttpPlan,
+  type Hop,
+  type HttpPlan,
+  makeHop,
+  type PlanDeps,
+  shownUrl,
+  sniOf,
+} from './http-plan.ts';
 import { askedOfProxy, connectByProxy, tunnels } from './http-proxy.ts';
 import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
+import { exchangeHttp2 } from './http2-exchange.ts';
 import { type Findings, newFindings, observed } from './observed.ts';
 import type { PatternLanes } from './pattern-lanes.ts';
 import { type ReachDeps, reach, refusedName } from './reach.ts';
@@ -138,6 +147,9 @@ async function fetchRobots(
   return 'bytes' in decoded ? decoded.bytes.toString('utf8') : null;
 }
 
+/** RFC 7301 names, the most wanted first. */
+const offers = { '1.1': ['http/1.1'], '2': ['h2'], any: ['h2', 'http/1.1'] } as const;
+
 /** One request over a connection of its own, every phase within the policy. */
 async function ask(
   hop: Hop,
@@ -146,10 +158,13 @@ async function ask(
   attempt: Attempt,
   deps: RunDeps,
 ): Promise<HttpAnswer | Failure> {
+  if (plan.httpVersion === '2' && !hop.secure)
+    return failure('protocol.refused', `HTTP/2 is spoken over TLS only, and ${shownUrl(hop.url)} is plain`);
   const connected = await connectHop(hop, plan, findings, attempt, deps);
   if ('code' in connected) return connected;
   findings.remoteIp = connected.remoteAddress ?? findings.remoteIp;
   let socket: Socket = connected;
+  let speak = exchange;
   if (hop.secure) {
     const serverName = hop.trusted ? (plan.serverName ?? sniOf(hop.host)) : sniOf(hop.host);
     const secured = await handshake(
@@ -159,15 +174,20 @@ async function ask(
         name: serverName ?? hop.host.replace(/^\[|\]$/g, ''),
         serverName,
         verify: plan.verify,
-        alpn: ['http/1.1'],
+        alpn: offers[plan.httpVersion],
       },
       attempt,
     );
     findings.tls = secured.facts;
     if ('failure' in secured) return secured.failure;
+    if (secured.socket.alpnProtocol === 'h2') speak = exchangeHttp2;
+    else if (plan.httpVersion === '2') {
+      secured.socket.destroy();
+      return failure('protocol.refused', 'the server does not speak HTTP/2: it chose none of ALPN');
+    }
     socket = secured.socket;
   } else findings.tls = null;
-  const answer = await exchange(
+  const answer = await speak(
     socket,
     plan.proxy && !tunnels(hop, plan) ? askedOfProxy(hop, plan.proxy) : hop,
     {

@@ -412,7 +412,6 @@ describe('what is asked', () => {
   test.each<[object, RegExp]>([
     [{ bearer: '${probe:UNSET_NAME}' }, /UNSET_NAME\} is not set/],
     [{ headers: { 'X-A': '${probe:PARALLAX_TOKEN}' } }, /PARALLAX_TOKEN\} is one of the probe's own/],
-    [{ httpVersion: '2' }, /HTTP\/2/],
     [{ tls: { ca: pem('CERTIFICATE') } }, /cannot be prepared: ERR_OSSL/],
     [{ tls: { key: pem('PRIVATE KEY') } }, /cannot be prepared: ERR_OSSL/],
   ])('%j cannot be asked here, and the target is not to blame', async (request, says) => {
