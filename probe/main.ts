@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { Failed } from '../shared/command-line.ts';
-import type { LeaseClaims } from '../shared/lease.ts';
+import type { LeaseClaims, laterRequestFields } from '../shared/lease.ts';
 import type { Result } from '../shared/result.ts';
 import { createHubClock } from './clock/hub-clock.ts';
 import { createSteadyClock } from './clock/steady-clock.ts';
@@ -14,8 +14,12 @@ import { createAssignments } from './lease/assignments.ts';
 import { readKeptLease } from './lease/kept-lease.ts';
 import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
 import type { Instant } from './lease/lease-term.ts';
+import { createLookAround } from './network/look-around.ts';
+import { createNetworkWatch } from './network/network-watch.ts';
 import { createJobs } from './run/jobs.ts';
+import { type Limit, limited, memoryLimit, rateLimit } from './run/limited.ts';
 import type { MeasuredChecker } from './run/measured.ts';
+import { createOnce } from './run/once.ts';
 import { createRunner } from './run/runner.ts';
 import { startTicker } from './run/timer.ts';
 import { createBreather } from './schedule/breather.ts';
@@ -25,6 +29,7 @@ import { type DataFolder, openDataFolder } from './state/data-folder.ts';
 import { writeIdentity } from './state/identity-file.ts';
 import { runtime, version } from './version.ts';
 import { noMetrics, type ProbeMetrics } from './watch/metrics.ts';
+import { createOrphanWatch } from './watch/orphan.ts';
 
 /** What the other rooms make for this one; seams for tests. */
 export interface ProbeParts {
@@ -46,6 +51,11 @@ export interface OutboxParts {
 /** A clean stop ends inside 10 s: what runs may end by itself, then what is in hand is delivered. */
 const drainMs = 5000;
 const deliverMs = 3000;
+/** With `--once` there is nobody who waits, and no later. */
+const deliverOnceMs = 30_000;
+const lookAtHubMs = 5000;
+/** A probe that is new in its region gets its shards within seconds, when others have let go of them. */
+const waitForWorkMs = 60_000;
 const mostAtOncePerWorker = 1000;
 
 /** Enrolls where it must, then checks until `signal` aborts. Throws Failed, one line with what to do. */
@@ -58,7 +68,7 @@ export async function runProbe(config: ProbeConfig, parts: ProbeParts, signal: A
     const dial = config.hub ?? enrolled.hub;
     const link = openHubLink({ dial, hub: enrolled.hub, key, kid: enrolled.kid, env: config.env, ca });
     try {
-      await watchOver(config, parts, { folder, identity, link, root: enrolled.root, dial, anew }, signal);
+      await watchOver(config, parts, { folder, identity, link, root: enrolled.root, dial, ca, anew }, signal);
     } catch (error) {
       if (!(error instanceof Revoked)) throw error;
       await openCache(folder).wipe();
@@ -81,6 +91,8 @@ interface Own {
   readonly link: HubLink;
   readonly root: string;
   readonly dial: string;
+  /** PEM of `--hub-ca`. */
+  readonly ca: string | null;
   /** It enrolled just now: nobody ran anything before. */
   readonly anew: boolean;
 }
@@ -89,7 +101,7 @@ interface Own {
 async function watchOver(
   config: ProbeConfig,
   parts: ProbeParts,
-  { folder, identity, link, root, dial, anew }: Own,
+  { folder, identity, link, root, dial, ca, anew }: Own,
   signal: AbortSignal,
 ): Promise<void> {
   const { log, metrics = noMetrics } = parts;
@@ -105,21 +117,35 @@ async function watchOver(
   const floorUs = anew ? 0 : floorOf(await cache.takeStop(), nowUs());
 
   const outbox = await parts.openOutbox({ dir: folder.spool, identity, link, now: nowUs });
-  const checker = await parts.makeChecker([dial, hub].map((url) => new URL(url).origin));
+  const memory = config.maxMemoryBytes === null ? null : memoryLimit(config.maxMemoryBytes);
+  const limits: Limit[] = [
+    ...(config.maxRate === null ? [] : [rateLimit(config.maxRate)]),
+    ...(memory ? [memory.limit] : []),
+  ];
+  const checker = limited(await parts.makeChecker([dial, hub].map((url) => new URL(url).origin)), limits);
   const schedule = createSchedule({ regionId: region.id, floorUs });
+  const network = createNetworkWatch({
+    lookAround: createLookAround({ ...config.network, dial, hub, root, ca, env: config.env }),
+    emit: spool,
+    assignment: schedule.assignment,
+    nowUs,
+    log,
+  });
   const mostAtOnce = mostAtOncePerWorker * config.workers;
   const runner = createRunner({
     probeId,
     regionId: region.id,
     checker,
     nowUs,
-    emit: spool,
+    emit: network.take,
     log,
     mostAtOnce,
   });
+  const once = config.once ? createOnce(runner, nowUs, mostAtOnce) : null;
+  const ending = new AbortController();
   const jobs = createJobs({ regionId: region.id, schedule, run: runner.run });
 
-  // A slot's way through the probe: due -> check -> result -> outbox.
+  // A slot's way through the probe: due -> check -> result -> (whose fault?) -> outbox.
   function onDue(slot: DueSlot): void {
     if (!leases.current()) return;
     if (slot.missed) runner.skip(slot, 'probe.paused', 'the probe was paused when this slot was due');
@@ -127,6 +153,7 @@ async function watchOver(
   }
   function spool(result: Result, urgent: boolean): void {
     metrics.observe(result);
+    once?.observe(result);
     outbox.add(result, urgent).catch((error: unknown) => log.error({ err: error }, 'a result was not kept'));
   }
 
@@ -134,6 +161,11 @@ async function watchOver(
   async function putInForce(shards: readonly ShardInForce[]): Promise<void> {
     puttings += 1;
     const mine = puttings;
+    if (once) {
+      // The first that hold anything are all that count: nothing is scheduled.
+      if (shards.length > 0 && (await once.run(shards, signal))) ending.abort();
+      return;
+    }
     const breathe = createBreather();
     for (const _ of schedule.putStepwise(shards, nowUs)) {
       await breathe();
@@ -163,32 +195,62 @@ async function watchOver(
     report() {
       const { dropped, streams, spoolBytes } = outbox.status();
       return {
-        capacity: config.capacity,
+        capacity: capacityOf(config, memory?.over() ?? false),
         noise: checker.noiseUs(),
         dropped,
         streams: streams.slice(0, 64),
         spoolBytes,
         version,
         runtime: runtime(),
+        ...(reads('network') && { network: network.report() }),
+        ...(reads('clockOffsetUs') && clock.learned() && { clockOffsetUs: clock.offsetUs() }),
       };
     },
   });
+  function reads(field: (typeof laterRequestFields)[number]): boolean {
+    return leases.current()?.reads?.includes(field) ?? false;
+  }
   metrics.watch({ schedule, runner, outbox, leases, noiseUs: checker.noiseUs, nowUs });
 
+  const orphan =
+    config.orphanWebhook === null
+      ? null
+      : createOrphanWatch({
+          url: config.orphanWebhook,
+          probe: { id: probeId, name: config.name, region: region.name, hub },
+          log,
+        });
+  const watching = setInterval(() => orphan?.look(leases.away()), lookAtHubMs);
+  if (once) setTimeout(() => once.isBegun() || ending.abort(), waitForWorkMs).unref();
+  let delivered = true;
   try {
     log.info({ probe: probeId, region: region.name, hub, version }, 'the probe runs');
-    await leases.run(kept, signal);
+    // What is to run once is what the hub wants now.
+    const known = kept && once ? { ...kept, shards: null } : kept;
+    await leases.run(known, AbortSignal.any([signal, ending.signal]));
   } finally {
+    clearInterval(watching);
+    memory?.stop();
     ticker.stop();
     const stoppedUs = nowUs();
     await runner.drain(AbortSignal.timeout(drainMs));
-    await outbox.stop(AbortSignal.timeout(deliverMs));
+    network.stop();
+    const delivering = AbortSignal.timeout(once ? deliverOnceMs : deliverMs);
+    await outbox.stop(delivering);
+    delivered = !delivering.aborted;
     await cache
       .writeStop(stoppedUs)
       .catch((error: unknown) => log.warn({ err: error }, 'slots of the pause are not made up for'));
     await checker.close();
     log.info('the probe has stopped');
   }
+  if (!signal.aborted) once?.conclude(delivered, leases.trouble());
+}
+
+/** What the hub may give it: of one that is short of memory less, so that others take over. */
+function capacityOf({ capacity, maxRate }: ProbeConfig, isShort: boolean): number {
+  const most = Math.min(capacity, maxRate ?? capacity);
+  return isShort ? Math.max(1, Math.floor(most / 2)) : most;
 }
 
 /** A restart is no reason to miss a slot, as long as nobody else will have taken the shards. */

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { hubCommand } from '../hub/cli/hub.ts';
 import { upCommand } from '../hub/cli/up.ts';
 import { probeCommand } from '../probe/cli/probe.ts';
+import { probeSettings, type SettingName, variableOf } from '../probe/cli/probe-settings.ts';
 import type { CliContext } from '../shared/command-line.ts';
 import { readSources, root } from './harness/imports.ts';
 
@@ -12,7 +13,7 @@ const example = await readFile(join(root, '.env.example'), 'utf8');
 const frontDoor = await readFile(join(root, 'parallax.ts'), 'utf8');
 const sources = await readSources('hub', 'probe', 'deploy', 'shared');
 
-/** What the code reads from the environment: `env.NAME`, names in quotes that begin like ours, the probe's `either`. */
+/** What the code reads from the environment: `env.NAME`, names in quotes that begin like ours, the probe's settings. */
 const variables = new Set([
   ...sources.flatMap(({ text }) =>
     [
@@ -20,11 +21,7 @@ const variables = new Set([
       ...text.matchAll(/'((?:PARALLAX|KAFKA|INGEST|LOG|DATABASE)_[A-Z_]+)'/g),
     ].map(([, name = '']) => name.replace(/_FILE$/, '')),
   ),
-  ...sources.flatMap(({ path, text }) =>
-    path === 'probe/cli/probe.ts'
-      ? [...text.matchAll(/\beither\([\w.]+, '([A-Z_]+)'\)/g)].map(([, name]) => `PARALLAX_${name}`)
-      : [],
-  ),
+  ...(Object.keys(probeSettings) as SettingName[]).map(variableOf),
   ...[...frontDoor.matchAll(/\benv\.([A-Z][A-Z_]{2,})\b/g)].map(([, name = '']) => name),
 ]);
 /** Of the system, and of the probe's own environment. */
@@ -34,6 +31,7 @@ const others = [
   'PARALLAX_TOKEN_FILE',
   'PARALLAX_ENROLL_TOKEN',
   'PARALLAX_ALLOW_PROXY',
+  'PARALLAX_CONFIG',
 ];
 
 const context: CliContext = {

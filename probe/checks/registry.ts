@@ -8,6 +8,7 @@ import { createBodyRoom } from './body-room.ts';
 import type { Checker } from './check.ts';
 import { createDestinationGate, type DestinationLimits, destinationLimits } from './destination-gate.ts';
 import { type OpenSocket, openSocket } from './dial.ts';
+import { type GrpcDeps, prepareGrpc } from './grpc.ts';
 import { type HttpDeps, prepareHttp } from './http.ts';
 import type { PlanDeps } from './http-plan.ts';
 import { notRun } from './observed.ts';
@@ -37,12 +38,13 @@ export interface CheckerOptions {
 }
 
 /** What all checks share: a protocol's file names the part that it needs. */
-export interface Deps extends HttpDeps, WsDeps, PlanDeps {}
+export interface Deps extends HttpDeps, WsDeps, GrpcDeps, PlanDeps {}
 
 /** A protocol is a file, adding one is one line here. A failure where this probe cannot run the assignment. */
 const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
   http: prepareHttp,
   ws: prepareWs,
+  grpc: prepareGrpc,
 };
 
 type Prepare<P extends ProtocolName> = (assignment: AssignmentOf<P>, deps: Deps) => Prepared | Failure;

@@ -1,16 +1,17 @@
-import { hostname } from 'node:os';
+import { hostname, setPriority } from 'node:os';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { type CliContext, Failed, UsageError } from '../../shared/command-line.ts';
-import { parseBytes } from '../../shared/duration.ts';
+import { formatBytes, parseBytes } from '../../shared/duration.ts';
 import { probeNameSchema } from '../../shared/enrollment.ts';
 import { parseNetworkRule } from '../../shared/network-rule.ts';
 import type { ProbeConfig } from '../config.ts';
 import { clientCertificate } from '../deliver/client-certificate.ts';
 import { openOutbox } from '../deliver/open-outbox.ts';
 import { type ProbeParts, runProbe } from '../main.ts';
+import { parseNetworkTerms } from '../network/anchors.ts';
 import { startCheckWorkers } from '../run/check-workers.ts';
 import { makeChecker } from '../run/make-checker.ts';
 import { measured } from '../run/measured.ts';
@@ -19,65 +20,42 @@ import { folderProblem } from '../state/data-folder.ts';
 import { createLog, type LogLevel, logLevels } from '../watch/log.ts';
 import { createMetrics } from '../watch/metrics.ts';
 import { serveMetrics } from '../watch/serve-metrics.ts';
-
-interface ProbeFlags {
-  readonly hub?: string;
-  readonly token?: string;
-  readonly tokenFile?: string;
-  readonly data?: string;
-  readonly name?: string;
-  readonly delivery?: string;
-  readonly workers?: string;
-  readonly capacity?: string;
-  readonly allowNetwork?: readonly string[];
-  readonly allowProxy?: boolean;
-  readonly hubCa?: string;
-  readonly kafkaCert?: string;
-  readonly kafkaKey?: string;
-  readonly metrics?: string;
-  readonly logLevel?: string;
-  readonly spoolMax?: string;
-}
+import {
+  addProbeSettings,
+  type Given,
+  givenSettings,
+  type ProbeFlags,
+  type SettingName,
+} from './probe-settings.ts';
 
 const examples = `
-Each flag may be an environment variable instead: PARALLAX_HUB, PARALLAX_ENROLL_TOKEN, PARALLAX_TOKEN_FILE,
-PARALLAX_DATA, PARALLAX_NAME, PARALLAX_DELIVERY, PARALLAX_WORKERS, PARALLAX_CAPACITY, PARALLAX_ALLOW_NETWORK
-(comma-separated), PARALLAX_ALLOW_PROXY=1, PARALLAX_HUB_CA, PARALLAX_KAFKA_CERT,
-PARALLAX_KAFKA_KEY, PARALLAX_METRICS, PARALLAX_LOG_LEVEL, PARALLAX_SPOOL_MAX. HTTPS_PROXY and NO_PROXY lead the way to the hub.
+Each flag but --config and --once may be an environment variable instead (--allow-network is PARALLAX_ALLOW_NETWORK,
+with commas; --token is PARALLAX_ENROLL_TOKEN; --config itself is PARALLAX_CONFIG) or a key of the YAML file that --config names
+(\`allow-network: [10.0.0.0/8]\`). What a flag says counts before the environment, and that before the file.
+HTTPS_PROXY and NO_PROXY lead the way to the hub.
 
 Examples:
   parallax probe --token-file /run/secrets/token --data /var/lib/parallax
   parallax probe --data /var/lib/parallax                  (it enrolled before: no token is asked for)
   parallax probe --token-file token --data data --allow-network 10.0.0.0/8 --allow-network 192.168.1.5:8443
+  parallax probe --config /etc/parallax/probe.yaml
+  parallax probe --data data --once                        (for cron: everything once, then it ends)
   parallax probe --data data --hub https://hub.internal:8443 --hub-ca internal-ca.pem --metrics 9464`;
 
 export function probeCommand(context: CliContext): Command {
-  return new Command('probe')
+  const command = new Command('probe')
     .description('run a probe: it enrolls once with a token, then checks what the hub assigns to it')
-    .option('--hub URL', 'where the hub is (default: where the token says)')
-    .option('--token TOKEN', 'the enrollment token; other users of this machine can see it: better a file')
-    .option('--token-file FILE', 'a file that holds the enrollment token')
-    .option('--data DIR', 'where it keeps its key, its assignments and its results (default: parallax-probe)')
-    .option('--name NAME', "what operators see it as (default: this machine's name)")
-    .option('--delivery WAY', 'how results travel: auto, kafka or relay (default: auto)')
-    .option('--workers N', 'threads that run checks (default: 1)')
-    .option('--capacity N', 'checks a second the hub may give it (default: 1000 a worker)')
+    .option('--config FILE', 'a YAML file of these settings')
     .option(
-      '--allow-network CIDR[:PORT]',
-      'a private network that it may check (repeatable)',
-      (value: string, before: readonly string[] = []) => [...before, value],
-    )
-    .option('--allow-proxy', 'endpoints may name a proxy to be checked through')
-    .option('--hub-ca FILE', 'an authority to trust for the hub, as PEM')
-    .option('--kafka-cert FILE', "what Kafka's brokers are shown where they ask for a certificate, as PEM")
-    .option('--kafka-key FILE', 'its private key, as PEM')
-    .option('--metrics [HOST:]PORT', 'serve Prometheus metrics (on loopback unless a host is named)')
-    .option('--log-level LEVEL', `${logLevels.join(', ')} (default: info)`)
-    .option('--spool-max SIZE', 'most disk that results may take while the hub is away (default: 1GiB)')
+      '--once',
+      'check everything that the hub assigns to it once, deliver that and end: 1 where something is down',
+    );
+  return addProbeSettings(command)
     .addHelpText('after', examples)
     .action(async (flags: ProbeFlags) => {
-      const config = readConfig(flags, context);
-      const level = readLogLevel(flags.logLevel ?? context.env.PARALLAX_LOG_LEVEL ?? 'info');
+      const given = givenSettings(flags, context);
+      const config = readConfig(given, flags.once ?? false, context);
+      const level = readLogLevel(given.text('logLevel') ?? 'info');
       const { log: write } = context.terminal;
       const log = createLog(level, write && { write });
       await watch(config, log, context.signal);
@@ -85,6 +63,7 @@ export function probeCommand(context: CliContext): Command {
 }
 
 async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  if (config.nice !== null) beNice(config.nice);
   const registry = config.metrics ? new Registry() : null;
   const server = registry && config.metrics ? await serveMetrics(registry, config.metrics) : null;
   if (server) log.info({ metrics: `${config.metrics?.host}:${server.port}` }, 'metrics are served');
@@ -92,8 +71,8 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
     const parts: ProbeParts = {
       log,
       async makeChecker(hubOrigins) {
-        const { allowNetworks, allowProxy, env, workers } = config;
-        const terms = { allowNetworks, allowProxy, hubOrigins, env };
+        const { allowNetworks, allowProxy, env, workers, contact } = config;
+        const terms = { allowNetworks, allowProxy, hubOrigins, env, contact };
         return workers > 1
           ? startCheckWorkers(workers, terms, log)
           : measured(await makeChecker(terms), watchNoise());
@@ -119,81 +98,96 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
   }
 }
 
+function beNice(nice: number): void {
+  try {
+    setPriority(nice);
+  } catch (error) {
+    throw new Failed(`--nice ${nice}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
 function isOfDisk(error: unknown): boolean {
   const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
   return code !== undefined && ['open', 'write', 'mkdir', 'fsync', 'rename', 'link'].includes(syscall ?? '');
 }
 
 /** Throws UsageError, which names the flag and how to write it. */
-export function readConfig(flags: ProbeFlags, { env, cwd }: Pick<CliContext, 'env' | 'cwd'>): ProbeConfig {
-  const either = (flag: string | undefined, name: string) => flag ?? (env[`PARALLAX_${name}`] || undefined);
-  const hub = either(flags.hub, 'HUB');
-  if (hub !== undefined && !isOrigin(hub)) {
+export function readConfig(
+  given: Given,
+  once: boolean,
+  { env, cwd }: Pick<CliContext, 'env' | 'cwd'>,
+): ProbeConfig {
+  const { text } = given;
+  const path = (name: SettingName) => {
+    const file = text(name);
+    return file === null ? null : resolve(cwd, file);
+  };
+  const hub = text('hub');
+  if (hub !== null && !isOrigin(hub)) {
     // A password in it is nobody's to read.
     throw new UsageError(`--hub ${hub.includes('@') ? '' : `${hub}: `}write it as https://hub.example`);
   }
-  const workers = count(either(flags.workers, 'WORKERS') ?? '1', '--workers', 256);
-  const networks = flags.allowNetwork ?? (env.PARALLAX_ALLOW_NETWORK ?? '').split(/[\s,]+/).filter(Boolean);
-  for (const network of networks) {
+  const workers = count(text('workers') ?? '1', '--workers', 256);
+  const allowNetworks = given.list('allowNetwork');
+  for (const network of allowNetworks) {
     try {
       parseNetworkRule(network);
     } catch (error) {
       throw new UsageError(`--allow-network ${error instanceof Error ? error.message : network}`);
     }
   }
-  const metrics = either(flags.metrics, 'METRICS');
-  const hubCa = either(flags.hubCa, 'HUB_CA');
-  const name = either(flags.name, 'NAME') ?? hostname();
+  const name = text('name') ?? hostname();
   // The hub would refuse it after a round trip, with the token already shown.
   if (!probeNameSchema.safeParse(name).success)
     throw new UsageError('--name: 1 to 100 characters that can be seen');
-  const capacity = either(flags.capacity, 'CAPACITY');
+  const [capacity, maxRate, maxMemory, nice] = [
+    text('capacity'),
+    text('maxRate'),
+    text('maxMemory'),
+    text('nice'),
+  ];
+  const metrics = text('metrics');
   return {
-    hub: hub ?? null,
-    token: readTokenFlags(flags, env, cwd),
-    dataDir: resolve(cwd, either(flags.data, 'DATA') ?? 'parallax-probe'),
+    hub,
+    token: readTokenSettings(given, path('tokenFile')),
+    dataDir: path('data') ?? resolve(cwd, 'parallax-probe'),
     name,
-    delivery: readDelivery(either(flags.delivery, 'DELIVERY') ?? 'auto'),
+    delivery: readDelivery(text('delivery') ?? 'auto'),
     workers,
-    capacity: capacity === undefined ? workers * 1000 : count(capacity, '--capacity', 1_000_000),
-    allowNetworks: networks,
-    allowProxy: flags.allowProxy ?? /^(1|true|yes)$/i.test(env.PARALLAX_ALLOW_PROXY ?? ''),
-    hubCaFile: hubCa === undefined ? null : resolve(cwd, hubCa),
-    kafkaCertificate: readCertificateFlags(
-      either(flags.kafkaCert, 'KAFKA_CERT'),
-      either(flags.kafkaKey, 'KAFKA_KEY'),
-      cwd,
-    ),
-    metrics: metrics === undefined ? null : readAddress(metrics),
-    spoolMaxBytes: readSize(either(flags.spoolMax, 'SPOOL_MAX') ?? '1GiB'),
+    capacity: capacity === null ? workers * 1000 : count(capacity, '--capacity', 1_000_000),
+    maxRate: maxRate === null ? null : count(maxRate, '--max-rate', 1_000_000),
+    maxMemoryBytes: maxMemory === null ? null : readSize('--max-memory', maxMemory, 64 * 1_048_576),
+    nice: nice === null ? null : readNice(nice),
+    contact: readUrl('--contact', text('contact'), ['http:', 'https:', 'mailto:']),
+    allowNetworks,
+    allowProxy: given.on('allowProxy'),
+    hubCaFile: path('hubCa'),
+    kafkaCertificate: readCertificateSettings(path('kafkaCert'), path('kafkaKey')),
+    metrics: metrics === null ? null : readAddress(metrics),
+    orphanWebhook: readUrl('--orphan-webhook', text('orphanWebhook'), ['http:', 'https:']),
+    spoolMaxBytes: readSize('--spool-max', text('spoolMax') ?? '1GiB', 1_048_576),
+    once,
     env,
   };
 }
 
-function readTokenFlags(
-  { token, tokenFile }: ProbeFlags,
-  env: CliContext['env'],
-  cwd: string,
-): ProbeConfig['token'] {
-  if (token !== undefined && tokenFile !== undefined) {
+function readTokenSettings(given: Given, tokenFile: string | null): ProbeConfig['token'] {
+  if (given.isFlag('token') && given.isFlag('tokenFile'))
     throw new UsageError('--token and --token-file: give one of them');
-  }
-  if (token !== undefined) return { text: token };
-  const file = tokenFile ?? (env.PARALLAX_TOKEN_FILE || undefined);
-  if (file !== undefined) return { file: resolve(cwd, file) };
-  return env.PARALLAX_ENROLL_TOKEN ? { text: env.PARALLAX_ENROLL_TOKEN } : null;
+  const token = given.text('token');
+  // A flag counts before what stands in the environment or the file.
+  if (tokenFile !== null && (given.isFlag('tokenFile') || !given.isFlag('token'))) return { file: tokenFile };
+  return token === null ? null : { text: token };
 }
 
-function readCertificateFlags(
-  cert: string | undefined,
-  key: string | undefined,
-  cwd: string,
+function readCertificateSettings(
+  certFile: string | null,
+  keyFile: string | null,
 ): ProbeConfig['kafkaCertificate'] {
-  if (cert !== undefined && key !== undefined)
-    return { certFile: resolve(cwd, cert), keyFile: resolve(cwd, key) };
-  if (cert === undefined && key === undefined) return null;
+  if (certFile !== null && keyFile !== null) return { certFile, keyFile };
+  if (certFile === null && keyFile === null) return null;
   throw new UsageError(
-    `--kafka-cert and --kafka-key go together: ${cert ? '--kafka-key' : '--kafka-cert'} is missing`,
+    `--kafka-cert and --kafka-key go together: ${certFile ? '--kafka-key' : '--kafka-cert'} is missing`,
   );
 }
 
@@ -225,10 +219,28 @@ function count(text: string, flag: string, most: number): number {
   throw new UsageError(`${flag} ${text}: a whole number from 1 to ${most}`);
 }
 
-function readSize(text: string): number {
+function readSize(flag: string, text: string, least: number): number {
   const bytes = parseBytes(text);
-  if (bytes !== null && bytes >= 1_048_576) return bytes;
-  throw new UsageError(`--spool-max ${text}: a size of 1MiB or more, like 512MiB or 1GiB`);
+  if (bytes !== null && bytes >= least) return bytes;
+  throw new UsageError(`${flag} ${text}: a size of ${formatBytes(least)} or more, like 512MiB or 1GiB`);
+}
+
+function readNice(text: string): number {
+  const nice = Number(text);
+  if (/^\d+$/.test(text) && nice <= 19) return nice;
+  throw new UsageError(`--nice ${text}: a whole number from 0 to 19`);
+}
+
+/** What stands in a URL's query or before an @ may be a secret: it is not shown. */
+function readUrl(flag: string, text: string | null, protocols: readonly string[]): string | null {
+  if (text === null) return null;
+  const url = URL.parse(text);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  if (url && protocols.includes(url.protocol) && text.length <= 2048 && !/[\u0000-\u0020\u007f()]/.test(text))
+    return text;
+  throw new UsageError(
+    `${flag}: write it as ${protocols.at(-1)}${protocols.at(-1) === 'mailto:' ? '' : '//'}… without spaces`,
+  );
 }
 
 function readAddress(text: string): { host: string; port: number } {

@@ -42,6 +42,8 @@ export interface LeaseLoop {
   current(): LeaseClaims | null;
   /** Whether the hub has answered the last request, and why not. */
   trouble(): string | null;
+  /** Why nothing of the hub's own was heard at the last request, or null: to be refused is to be heard. */
+  away(): string | null;
 }
 
 /** The hub holds the request 8 s; the rest is for the way. */
@@ -69,6 +71,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
   let shards: readonly ShardInForce[] = [];
   let running = false;
   let trouble: string | null = null;
+  let heard = true;
   let saidAtMs = Number.NEGATIVE_INFINITY;
   let keysDueMs = Number.NEGATIVE_INFINITY;
   /** Runs out where the hub does not answer at the start. */
@@ -194,6 +197,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
       signal,
     });
     const received = instant();
+    heard = answer.status < 500;
     if (answer.status !== 200) return refused(answer, signal);
     const { lease, revoked } = parseAnswer(answer);
     if (revoked !== undefined) {
@@ -244,6 +248,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
           } catch (error) {
             if (error instanceof Revoked) throw error;
             if (signal.aborted) return;
+            heard &&= error instanceof HubAnswerError;
             complain(...troubleOf(error));
             if (kept) goOnWith(kept);
             await backoff.wait(signal);
@@ -256,6 +261,7 @@ export function createLeaseLoop(options: LeaseLoopOptions): LeaseLoop {
     },
     current: () => (term && holds(term, instant()) ? term.claims : null),
     trouble: () => trouble,
+    away: () => (heard ? null : trouble),
   };
 }
 

@@ -33,7 +33,10 @@ export async function attempt(
   while (observation.outcome === 'down' && attempts <= retries.count && !signal.aborted) {
     if (nowUs() + (retries.delayMs + timeoutMs) * 1000 > endUs) break;
     if (!(await rest(retries.delayMs, signal))) break;
-    ({ observation, disturbed } = await checker.check(assignment, signal));
+    const next = await checker.check(assignment, signal);
+    // One that this probe's own limits forbid tells nothing: the failure in hand counts.
+    if (next.observation.failure?.code === 'probe.saturated') break;
+    ({ observation, disturbed } = next);
     attempts += 1;
   }
   const changed = first !== null && first !== (observation.failure?.code ?? null);

@@ -10,11 +10,19 @@ export interface CheckerTerms {
   readonly allowNetworks: readonly string[];
   readonly allowProxy: boolean;
   readonly hubOrigins: readonly string[];
+  /** Whom the owners of targets may ask, for the User-Agent. */
+  readonly contact?: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export function makeChecker({ allowNetworks, allowProxy, hubOrigins, env }: CheckerTerms): Promise<Checker> {
+export function makeChecker({
+  allowNetworks,
+  allowProxy,
+  hubOrigins,
+  env,
+  contact,
+}: CheckerTerms): Promise<Checker> {
   const networks = allowNetworks.map(parseNetworkRule);
   const policy = createTargetPolicy({ allowNetworks: networks, allowProxy, hubOrigins });
-  return createChecker({ policy, env, version });
+  return createChecker({ policy, env, version, contact });
 }

@@ -4,6 +4,7 @@ import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Batch, decodeBatch } from '../../shared/batch.ts';
+import { currentBatchSchema } from '../../shared/batch-schema.ts';
 import { relayPath } from '../../shared/relay.ts';
 import { type FakeHub, startFakeHub } from './fake-hub.ts';
 import { assign, endpoint, startTarget, tempFolder } from './start-probe.ts';
@@ -24,7 +25,7 @@ beforeEach(async () => {
   batches = [];
   hub.intercept = (request, response, body) => {
     if (request.url !== relayPath) return false;
-    batches.push(decodeBatch(body, '1'));
+    batches.push(decodeBatch(body, String(currentBatchSchema)));
     response.writeHead(204).end();
     return true;
   };
@@ -182,6 +183,25 @@ describe('a probe in a process of its own', () => {
     expect(await child.ended).toBe(0);
   });
 
+  test('--once checks everything once, delivers it and ends: 0 where all is up', async () => {
+    const child = await checking('--once', '--contact', 'https://ops.example/us');
+    expect(await child.ended).toBe(0);
+    expect(
+      results()
+        .map(({ endpointId, kind, outcome }) => [endpointId, kind, outcome])
+        .sort(),
+    ).toEqual([
+      [1, 'extra', 'up'],
+      [2, 'extra', 'up'],
+    ]);
+    expect([...target.hits.values()].flat().length).toBe(2);
+    assign(hub, endpoint(2, 'http://127.0.0.1:1/nobody'));
+    const again = start(['--data', dataDir, '--allow-network', '127.0.0.0/8', '--once']);
+    expect(await again.ended).toBe(1);
+    expect(again.text()).toMatch(/parallax: 2 of 2 checked: 1 up, 0 degraded, 1 down\n/);
+    expect(results().length).toBe(4);
+  });
+
   test('takes its flags from the environment, and keeps its folder to itself', async () => {
     assign(hub, endpoint(1, `${target.url}/1`));
     const child = start([], {
@@ -214,6 +234,12 @@ describe('what it is told wrongly', () => {
     [['--metrics', '70000'], 2, /--metrics 70000/],
     [['--spool-max', '1'], 2, /--spool-max 1: a size of 1MiB or more/],
     [['--log-level', 'loud'], 2, /--log-level loud: one of fatal/],
+    [['--max-rate', '0'], 2, /--max-rate 0: a whole number from 1/],
+    [['--max-memory', '1MiB'], 2, /--max-memory 1MiB: a size of 64MiB or more/],
+    [['--nice', '-1'], 2, /--nice -1: a whole number from 0 to 19/],
+    [['--contact', 'me and you'], 2, /--contact: write it as/],
+    [['--orphan-webhook', 'ftp://secret@x'], 2, /--orphan-webhook: write it as/],
+    [['--config', 'nowhere.yaml'], 2, /--config nowhere.yaml: there is no such file/],
     [['--token', 'a', '--token-file', 'b'], 2, /give one of them/],
     [['--token', 'px_123'], 1, /not an enrollment token \(an API token is another thing\)/],
     [['--nonsense'], 2, /unknown option '--nonsense'/],
@@ -229,6 +255,33 @@ describe('what it is told wrongly', () => {
     expect(child.text()).toMatch(/^parallax: /);
     expect(child.text().trim().split('\n').length).toBeLessThanOrEqual(2);
     expect(child.text()).not.toContain('secret');
+  });
+
+  test('a file of settings is read below the environment, and that below the flags', async () => {
+    await writeFile(join(folder, 'probe.yaml'), 'workers: 0\nname: of-file\nallow-network: [127.0.0.0/8]\n');
+    const cases: [args: string[], env: Record<string, string>, says: RegExp][] = [
+      [[], {}, /--workers 0/],
+      [[], { PARALLAX_WORKERS: 'two' }, /--workers two/],
+      [['--workers', 'three'], { PARALLAX_WORKERS: 'two' }, /--workers three/],
+    ];
+    for (const [args, env, says] of cases) {
+      const child = start(['--data', dataDir, '--config', 'probe.yaml', ...args], env);
+      expect(await child.ended).toBe(2);
+      expect(child.text()).toMatch(says);
+    }
+  });
+
+  test.each([
+    ['worker: 1\n', /probe.yaml:1:1: worker: is not a known key: did you mean 'workers'\?/],
+    ['hub: https://a.example\nname: [a]\n', /probe.yaml:2:1: name: must be text/],
+    ['allow-proxy: maybe\n', /probe.yaml:1:1: allow-proxy: must be true or false/],
+    ['a: [\n', /probe.yaml:\d+:\d+: /],
+    ['- hub\n', /--config probe.yaml: must be a mapping/],
+  ])('a file %j is wrong usage, by line and key', async (content, says) => {
+    await writeFile(join(folder, 'probe.yaml'), content);
+    const child = start(['--data', dataDir, '--config', 'probe.yaml']);
+    expect(await child.ended).toBe(2);
+    expect(child.text()).toMatch(says);
   });
 
   test('--help shows each flag and examples', async () => {

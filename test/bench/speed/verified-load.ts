@@ -1,3 +1,4 @@
+import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import type { LogPosition } from '../../../hub/ingest/bus.ts';
 import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
 import { type LoadOptions, loadTurns } from './load-turns.ts';
@@ -23,7 +24,7 @@ export function* verifiedLoad(
       incoming: {
         key: stream,
         value: new Uint8Array(),
-        headers: { kid: `probe ${probeId}`, sig: new Uint8Array(), schema: '1' },
+        headers: { kid: `probe ${probeId}`, sig: new Uint8Array(), schema: String(currentBatchSchema) },
         position,
       },
       claim: { stream, seq, probeId, gaps: [] },

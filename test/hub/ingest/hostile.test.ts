@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type VerifiedBatch, verifyBatch } from '../../../hub/ingest/verify.ts';
 import { BatchError, openBatch, type SealedBatch } from '../../../shared/batch.ts';
+import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import {
   batchOf,
   downOf,
@@ -145,7 +146,7 @@ describe('whatever a real key signs', () => {
         ...Array.from({ length: 12 }, () => {
           const beganMs = performance.now();
           try {
-            openBatch(value, '1');
+            openBatch(value, String(currentBatchSchema));
           } catch (error) {
             if (!(error instanceof BatchError)) throw error;
           }

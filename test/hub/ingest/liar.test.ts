@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { IncomingBatch } from '../../../hub/ingest/bus.ts';
 import { maxStreamsPerProbe } from '../../../hub/store/lock-streams.ts';
 import { openBatch, type SealedBatch } from '../../../shared/batch.ts';
+import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import { batchSchemas } from '../../../shared/batch-schema.ts';
 import {
   batchOf,
@@ -212,7 +213,7 @@ describe('a number that is used again', () => {
     expect(await scene.db.many('select endpoint_id from results')).toEqual([{ endpoint_id: 1 }]);
     expect(await upTo(stream)).toBe(1);
     const rejects = await scene.db.many<{ content: Buffer }>('select content from rejects order by id');
-    const told = rejects.map(({ content }) => openBatch(content, '1').results.map((one) => one.endpointId));
+    const told = rejects.map(({ content }) => openBatch(content, String(currentBatchSchema)).results.map((one) => one.endpointId));
     expect(told).toEqual([[2], [3]]);
   });
 });

@@ -128,6 +128,7 @@ describe('a result', () => {
         scheduledAt: due,
         startedAt: due + 1500,
         lateBy: 1500,
+        evidence: null,
         attempts: 1,
         firstFailure: null,
         suspect: false,
