@@ -26,6 +26,26 @@ export const jobSchema = z.object({
   scheduledAt: z.int(),
 });
 
+/** `doubtful`: a part of it cannot be believed (its DNS, plain http), or most of its targets failed at once. */
+export const networkStates = ['ok', 'doubtful', 'gone'] as const;
+export type NetworkState = (typeof networkStates)[number];
+
+/** What a probe says of its own network. */
+export const networkReportSchema = z.object({
+  state: z.enum(networkStates),
+  /** Hub time since when it is so, epoch microseconds. */
+  since: z.int(),
+  /** What was seen, for a person; where all is well again, what it was. Empty where nothing ever was. */
+  why: z.string().max(300),
+});
+export type NetworkReport = z.output<typeof networkReportSchema>;
+
+/**
+ * Fields of the request that came after the first hub was out. A hub says in its leases which of them it reads, and a
+ * probe sends no other: the first hubs refuse a request with a field that they do not know.
+ */
+export const laterRequestFields = ['network', 'clockOffsetUs'] as const;
+
 /** The claims of a `lease+jwt`. Signed even when nothing changed: an unsigned "no change" could be replayed to freeze a probe. */
 export const leaseClaimsSchema = z.object({
   iss: z.string(),
@@ -41,6 +61,8 @@ export const leaseClaimsSchema = z.object({
   jobs: z.array(jobSchema).max(1000),
   /** Most milliseconds a result waits for its batch to fill. */
   lingerMs: z.int().min(10).max(60_000),
+  /** Of `laterRequestFields`, those that this hub reads; absent for none. */
+  reads: z.array(z.string().max(64)).max(64).optional(),
   /** Hub time, epoch microseconds. */
   now: z.int(),
   /** Epoch seconds. */
@@ -49,8 +71,11 @@ export const leaseClaimsSchema = z.object({
 });
 export type LeaseClaims = z.output<typeof leaseClaimsSchema>;
 
-/** What a probe says when it asks for a lease. `have` is the version of the lease it holds, 0 for none. */
-export const leaseRequestSchema = z.strictObject({
+/**
+ * What a probe says when it asks for a lease. `have` is the version of the lease it holds, 0 for none. What is not known
+ * here is passed over: it is of a newer probe.
+ */
+export const leaseRequestSchema = z.object({
   have: z.int().min(0),
   /** Digest of the manifest in force, null for none: when the hub's differs it answers at once. */
   manifest: digest.nullable(),
@@ -65,6 +90,9 @@ export const leaseRequestSchema = z.strictObject({
   spoolBytes: z.int().min(0),
   version: z.string().max(64),
   runtime: z.string().max(64),
+  network: networkReportSchema.optional(),
+  /** How far this machine's clock is ahead of hub time, microseconds. */
+  clockOffsetUs: z.int().optional(),
 });
 export type LeaseRequest = z.output<typeof leaseRequestSchema>;
 

@@ -58,6 +58,20 @@ export const probeSettings = {
     help: 'endpoints may name a proxy to be checked through',
     kind: 'switch',
   },
+  anchor: {
+    flag: '--anchor HOST[:PORT]',
+    help: 'what proves its network while the hub is away: a place that answers TCP (repeatable; port 443 by default)',
+    kind: 'list',
+  },
+  canaryDomain: {
+    flag: '--canary-domain DOMAIN',
+    help: 'a domain under which no unknown name exists: DNS that finds one there makes it up (repeatable)',
+    kind: 'list',
+  },
+  knownPage: {
+    flag: '--known-page URL[#TEXT]',
+    help: 'a page over plain http that says this text, or answers 204: where it does not, a captive portal answers',
+  },
   hubCa: { flag: '--hub-ca FILE', help: 'an authority to trust for the hub, as PEM' },
   kafkaCert: {
     flag: '--kafka-cert FILE',

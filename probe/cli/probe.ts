@@ -161,6 +161,7 @@ export function readConfig(
     contact: readUrl('--contact', text('contact'), ['http:', 'https:', 'mailto:']),
     allowNetworks,
     allowProxy: given.on('allowProxy'),
+    network: readNetworkSettings(given),
     hubCaFile: path('hubCa'),
     kafkaCertificate: readCertificateSettings(path('kafkaCert'), path('kafkaKey')),
     metrics: metrics === null ? null : readAddress(metrics),
@@ -178,6 +179,18 @@ function readTokenSettings(given: Given, tokenFile: string | null): ProbeConfig[
   // A flag counts before what stands in the environment or the file.
   if (tokenFile !== null && (given.isFlag('tokenFile') || !given.isFlag('token'))) return { file: tokenFile };
   return token === null ? null : { text: token };
+}
+
+function readNetworkSettings(given: Given): ProbeConfig['network'] {
+  try {
+    return parseNetworkTerms({
+      anchors: given.list('anchor'),
+      canaryDomains: given.list('canaryDomain'),
+      knownPage: given.text('knownPage'),
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function readCertificateSettings(

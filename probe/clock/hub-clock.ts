@@ -9,6 +9,10 @@ export interface HubClock {
    * came, on the steady clock (default now): to verify it may have taken a look at the newest keys, over the network.
    */
   learn(hubNowUs: number, tookUs: number, cameUs?: number): void;
+  /** How far this machine's own clock is ahead of hub time, microseconds. */
+  offsetUs(): number;
+  /** A lease has told hub time: until then it is this machine's, set right by what was kept. */
+  learned(): boolean;
 }
 
 /** Of the last samples the one that travelled fastest is believed: 8 of 8 s outlive a slow spell of the network. */
@@ -21,12 +25,17 @@ const slewRate = 0.02;
 const longestTripUs = 1_000_000;
 
 /** `startUs`: hub time now as far as it is known beforehand (this machine's clock, set right by the last lease). */
-export function createHubClock(steady: SteadyClock, startUs: number): HubClock {
+export function createHubClock(
+  steady: SteadyClock,
+  startUs: number,
+  wallMs: () => number = Date.now,
+): HubClock {
   let offsetUs = startUs - steady.nowUs();
   let targetUs = offsetUs;
   let slewedAtUs = steady.nowUs();
   let shortestTripUs = longestTripUs;
   let samples: readonly number[] = [];
+  let learned = false;
 
   function slew(nowUs: number): void {
     const apartUs = targetUs - offsetUs;
@@ -38,23 +47,28 @@ export function createHubClock(steady: SteadyClock, startUs: number): HubClock {
     slewedAtUs = nowUs;
   }
 
+  function nowUs(): number {
+    const steadyUs = steady.nowUs();
+    slew(steadyUs);
+    return Math.floor(steadyUs + offsetUs);
+  }
+
   return {
-    nowUs() {
-      const nowUs = steady.nowUs();
-      slew(nowUs);
-      return Math.floor(nowUs + offsetUs);
-    },
+    nowUs,
+    offsetUs: () => Math.round(wallMs() * 1000) - nowUs(),
+    learned: () => learned,
     learn(hubNowUs, tookUs, cameUs) {
-      const nowUs = steady.nowUs();
-      slew(nowUs);
+      const steadyUs = steady.nowUs();
+      learned = true;
+      slew(steadyUs);
       // What the hub said is older by the way back: at most the quickest round trip, half of it on average.
       shortestTripUs = Math.min(shortestTripUs, tookUs);
       const tripUs = shortestTripUs < longestTripUs ? shortestTripUs / 2 : 0;
-      const sample = hubNowUs - (cameUs ?? nowUs);
+      const sample = hubNowUs - (cameUs ?? steadyUs);
       const earlier = samples.filter((one) => Math.abs(one - sample) < stepUs);
       samples = [...earlier, sample].slice(-keptSamples);
       targetUs = Math.max(...samples) + tripUs;
-      slew(nowUs);
+      slew(steadyUs);
     },
   };
 }
