@@ -135,12 +135,10 @@ function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, de
 /** What it says stands in no message: it may hold credentials. */
 function readProxy(text: string): HttpProxy {
   try {
-    const proxy = proxyOf(text);
-    if (/^https?:/.test(text)) return proxy;
+    return proxyOf(text);
   } catch {
-    // Not a URL.
+    throw new PlanError('request.proxy is not an address like http://proxy.example:3128');
   }
-  throw new PlanError('request.proxy is not an address like http://proxy.example:3128');
 }
 
 /** Header fields, one value a name whatever its case. */

@@ -10,6 +10,7 @@ import { type Hop, type HttpPlan, sniOf } from './http-plan.ts';
 import { type HttpProxy, proxyFields } from './proxy.ts';
 import type { ReachDeps } from './reach.ts';
 import { isThisMachine } from './resolve.ts';
+import { openSocks } from './socks.ts';
 
 /**
  * The connection over which this hop's request goes. A name is the proxy's to resolve, and so where it leads: that is
@@ -38,16 +39,20 @@ export async function connectByProxy(
   if ('code' in tcp) return onTheWay(tcp);
   const socket = proxy.secure ? await secureProxy(tcp, proxy, plan.strangerContext, attempt) : tcp;
   if ('code' in socket || !tunnels(hop, plan)) return socket;
+  if (proxy.kind === 'socks5') {
+    const bare = resolveTo ?? hop.host.replace(/^\[|\]$/g, '');
+    return openSocks(socket, bare, hop.port, proxy.credentials, attempt);
+  }
   const host = resolveTo === null ? hop.host : isIP(resolveTo) === 6 ? `[${resolveTo}]` : resolveTo;
   return openTunnel(socket, `${host}:${hop.port}`, proxyFields(proxy), attempt);
 }
 
 /**
- * Plain HTTP is asked of the proxy itself: many open no tunnel but to port 443. Only a tunnel can lead elsewhere than
- * the name says.
+ * Plain HTTP is asked of an HTTP proxy itself: many open no tunnel but to port 443. Only a tunnel can lead elsewhere
+ * than the name says. SOCKS knows nothing but tunnels.
  */
 export function tunnels(hop: Hop, plan: HttpPlan): boolean {
-  return hop.secure || (hop.trusted && plan.resolveTo !== null);
+  return hop.secure || plan.proxy?.kind === 'socks5' || (hop.trusted && plan.resolveTo !== null);
 }
 
 /** The request as a proxy takes it: the whole URL in its first line (RFC 9112, section 3.2.2). */

@@ -196,10 +196,10 @@ const bad: [text: string, problems: string[]][] = [
   [one('request: {ipFamily: v4}'), ["4:15: endpoints[0].request.ipFamily: 'v4' is not one of 4, 6, any"]],
   [one('request: {resolveTo: a.example}'), ['4:15: endpoints[0].request.resolveTo: is not an IP address']],
   [one('request: {serverName: "a b"}'), ['4:15: endpoints[0].request.serverName: is not a host name']],
-  [one('request: {httpVersion: "3"}'), ["4:15: endpoints[0].request.httpVersion: '3' is not one of 2, 1.1"]],
+  [one('request: {httpVersion: "3"}'), ["4:15: endpoints[0].request.httpVersion: '3' is not one of 2, 1.1, any"]],
   [
-    one('request: {proxy: "socks5://a:1080"}'),
-    ['4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128'],
+    one('request: {proxy: "socks4://a:1080"}'),
+    ['4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128 or socks5://proxy.example:1080'],
   ],
   [
     one('request: {proxy: a}'),
