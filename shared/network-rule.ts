@@ -31,7 +31,12 @@ export function parseNetworkRule(text: string): NetworkRule {
   return { network, prefix, port };
 }
 
-export function ruleCovers(rule: NetworkRule, address: ipaddr.IPv4 | ipaddr.IPv6, port: number): boolean {
+/** `port` null: a protocol without ports (ICMP), which only a rule for every port opens. */
+export function ruleCovers(
+  rule: NetworkRule,
+  address: ipaddr.IPv4 | ipaddr.IPv6,
+  port: number | null,
+): boolean {
   if (rule.port !== null && rule.port !== port) return false;
   return rule.network.kind() === address.kind() && address.match(rule.network, rule.prefix);
 }

@@ -1,11 +1,17 @@
 import type * as z from 'zod';
+import { dnsRules } from './endpoint-dns.ts';
+import { grpcRules } from './endpoint-grpc.ts';
 import { httpRules } from './endpoint-http.ts';
+import { pingRules } from './endpoint-ping.ts';
 import { wsRules } from './endpoint-ws.ts';
 
 /** Adding a protocol is one file with its rules and one line here, and one file and one line in probe/checks. */
 export const protocols = {
   http: httpRules,
   ws: wsRules,
+  grpc: grpcRules,
+  dns: dnsRules,
+  ping: pingRules,
 } as const;
 
 export type ProtocolName = keyof typeof protocols;

@@ -30,7 +30,7 @@ export async function reach(place: Place, attempt: Attempt, deps: ReachDeps): Pr
 }
 
 export function refusedName(
-  { host, port, otherNames }: Pick<Place, 'host' | 'port' | 'otherNames'>,
+  { host, port, otherNames }: Pick<Place, 'host' | 'otherNames'> & { readonly port: number | null },
   { policy }: Pick<ReachDeps, 'policy'>,
 ): Failure | null {
   for (const name of [host, ...otherNames]) {

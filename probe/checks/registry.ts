@@ -8,11 +8,17 @@ import { createBodyRoom } from './body-room.ts';
 import type { Checker } from './check.ts';
 import { createDestinationGate, type DestinationLimits, destinationLimits } from './destination-gate.ts';
 import { type OpenSocket, openSocket } from './dial.ts';
+import { type DnsDeps, prepareDns } from './dns.ts';
+import { type OpenDatagram, openDatagram } from './dns-datagram.ts';
+import { machineServers } from './dns-plan.ts';
 import { type GrpcDeps, prepareGrpc } from './grpc.ts';
 import { type HttpDeps, prepareHttp } from './http.ts';
 import type { PlanDeps } from './http-plan.ts';
 import { notRun } from './observed.ts';
 import { createPatternLanes, type PatternLimits, patternLimits } from './pattern-lanes.ts';
+import { type PingDeps, preparePing } from './ping.ts';
+import { type RunPing, runPing } from './ping-command.ts';
+import { createPingTurns } from './ping-turns.ts';
 import type { Environment } from './probe-values.ts';
 import { createNameResolver } from './resolve.ts';
 import { createRobotsGate } from './robots.ts';
@@ -34,17 +40,21 @@ export interface CheckerOptions {
   /** Memory for all bodies together. */
   readonly bodyRoomBytes?: number;
   readonly openSocket?: OpenSocket;
+  readonly openDatagram?: OpenDatagram;
+  readonly runPing?: RunPing;
   readonly now?: () => number;
 }
 
 /** What all checks share: a protocol's file names the part that it needs. */
-export interface Deps extends HttpDeps, WsDeps, GrpcDeps, PlanDeps {}
+export interface Deps extends HttpDeps, WsDeps, GrpcDeps, DnsDeps, PingDeps, PlanDeps {}
 
 /** A protocol is a file, adding one is one line here. A failure where this probe cannot run the assignment. */
 const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
   http: prepareHttp,
   ws: prepareWs,
   grpc: prepareGrpc,
+  dns: prepareDns,
+  ping: preparePing,
 };
 
 type Prepare<P extends ProtocolName> = (assignment: AssignmentOf<P>, deps: Deps) => Prepared | Failure;
@@ -62,6 +72,10 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
     userAgent: `Parallax/${options.version}${options.contact ? ` (+${options.contact})` : ''}`,
     contexts: createTlsContexts(),
     open: options.openSocket ?? openSocket,
+    openDatagram: options.openDatagram ?? openDatagram,
+    machineServers: () => machineServers(options.dnsServer),
+    runPing: options.runPing ?? runPing,
+    pingTurns: createPingTurns(),
     gate: createDestinationGate(options.limits ?? destinationLimits),
     robots: createRobotsGate(now),
     bodies: createBodyRoom(options.bodyRoomBytes),

@@ -16,10 +16,10 @@ export interface TargetPolicyOptions {
  */
 export interface TargetPolicy {
   readonly allowProxy: boolean;
-  /** `address` is an IP literal without brackets, exactly as it would be dialled. */
-  refuseAddress(address: string, port: number): string | null;
+  /** `address` is an IP literal without brackets, exactly as it would be dialled. `port` null: ICMP, which has none. */
+  refuseAddress(address: string, port: number | null): string | null;
   /** `host` as a URL has it (brackets and trailing dot welcome). Also asked for a Host header and an SNI name. */
-  refuseHost(host: string, port: number): string | null;
+  refuseHost(host: string, port: number | null): string | null;
 }
 
 /** A probe's targets hardly change from check to check: their verdicts are remembered, this many of them. */
@@ -28,8 +28,8 @@ const rememberedMost = 10_000;
 export function createTargetPolicy(options: TargetPolicyOptions): TargetPolicy {
   const hubs = options.hubOrigins.flatMap(hubPlaces);
   const remembered = new Map<string, string | null>();
-  const decide = (text: string, port: number): string | null => {
-    if (port < 1 || port > 65_535) return `port ${port} is no port`;
+  const decide = (text: string, port: number | null): string | null => {
+    if (port !== null && (port < 1 || port > 65_535)) return `port ${port} is no port`;
     if (text.includes('%')) return `${text} has a zone: link-local addresses are never checked`;
     if (!ipaddr.isValid(text)) return `${text} is not an address`;
     // An address that names a public IPv4 host in IPv4-mapped form is that host.
