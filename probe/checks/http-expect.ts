@@ -128,7 +128,7 @@ export function headerValues(headers: readonly Buffer[], name: string): string[]
 
 /** What makes an answer that is good otherwise degraded. Null where it is up. */
 export function judgeQuality(
-  expect: Expectations,
+  expect: Pick<Expectations, 'certDays' | 'slowerThanMs'>,
   tls: TlsFacts | null,
   totalMs: number,
   nowMs: number,

@@ -68,7 +68,7 @@ test('100,000 endpoints load in a few seconds, stay small, and one change of the
   // Measured: 4 s.
   expect(cpuMs).toBeLessThan(15_000);
   const one = catalog.byId(ids[77_770] ?? 0);
-  expect(catalog.reveal(one?.id ?? 0)?.request.bearer).toBe('token 77770');
+  expect(catalog.reveal(one?.id ?? 0)?.request).toHaveProperty('bearer', 'token 77770');
   // What differs is apart, the rest is one object for all that have it.
   expect(new Set([...catalog.all()].map(({ endpoint }) => endpoint.expect)).size).toBeLessThan(20);
 

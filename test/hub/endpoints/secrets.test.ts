@@ -75,7 +75,7 @@ test('no secret is seen in an answer, a log line, the audit log or any column; t
     proxy: sealedMark,
     tls: { cert: pem('CERTIFICATE', 'public'), key: sealedMark },
   });
-  expect(basic.document?.request?.basicAuth).toEqual({ username: 'u', password: sealedMark });
+  expect(basic.document?.request).toHaveProperty('basicAuth', { username: 'u', password: sealedMark });
   const answers = [
     made,
     basic,
@@ -258,7 +258,7 @@ describe('a secret that is sent back as <sealed>', () => {
     });
     const patch = { request: { headers: { 'x-tenant': 'two', 'X-Tenant': null } } };
     const answer = await scene.api('PATCH', `/${made.id}`, patch, { match: 1 });
-    expect(answer.content.document?.request?.headers).toEqual({ 'x-tenant': sealedMark });
+    expect(answer.content.document?.request).toHaveProperty('headers', { 'x-tenant': sealedMark });
   });
 });
 
