@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { networkStates } from '../../shared/lease.ts';
 import type { HubContext } from '../context.ts';
 import { Problem } from '../problem.ts';
 import { listProbeDetails, type ProbeDetails } from '../store/list-probe-details.ts';
@@ -33,6 +34,18 @@ const probeSchema = z
     spoolBytes: z.int().nullable(),
     version: z.string().nullable(),
     runtime: z.string().nullable(),
+    network: z
+      .object({
+        state: z.enum(networkStates),
+        since: instant,
+        why: z.string().openapi({ description: 'What it saw; where all is well again, what it was.' }),
+      })
+      .nullable()
+      .openapi({ description: 'What it says of its own network; null for an older probe.' }),
+    clockOffsetUs: z
+      .int()
+      .nullable()
+      .openapi({ description: 'How far its machine’s clock is ahead of hub time.' }),
   })
   .openapi('Probe');
 
@@ -156,9 +169,14 @@ export function probesApi({ db, keys, registry }: Needs) {
 const everywhere = { regions: null, status: null, before: null } as const;
 
 function present(row: ProbeDetails, hmac: Uint8Array): z.output<typeof probeSchema> {
-  const { mac, publicKey, regionId, ...shown } = row;
+  const { mac, publicKey, regionId, networkState, networkSince, networkWhy, ...shown } = row;
   return {
     ...shown,
+    network: networkState && {
+      state: networkState,
+      since: new Date(networkSince ?? 0).toISOString(),
+      why: networkWhy ?? '',
+    },
     trusted: probeRowHolds(hmac, row),
     createdAt: new Date(row.createdAt).toISOString(),
     revokedAt: iso(row.revokedAt),

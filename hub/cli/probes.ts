@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { type CliContext, jsonLine, paint, table, UsageError } from '../../shared/command-line.ts';
-import { formatBytes } from '../../shared/duration.ts';
+import { type CliContext, jsonLine, paint, printable, table, UsageError } from '../../shared/command-line.ts';
+import { formatBytes, formatDuration } from '../../shared/duration.ts';
 import { ago } from './ages.ts';
 import { connectHub, type HubClient } from './hub-client.ts';
 import { everyPage } from './pages.ts';
@@ -19,6 +19,12 @@ interface Probe {
   readonly capacity: number | null;
   readonly noiseUs: number | null;
   readonly version: string | null;
+  readonly network: {
+    readonly state: 'ok' | 'doubtful' | 'gone';
+    readonly since: string;
+    readonly why: string;
+  } | null;
+  readonly clockOffsetUs: number | null;
 }
 
 const help = `
@@ -63,6 +69,8 @@ function listCommand({ terminal }: CliContext, connect: () => Promise<HubClient>
         'SPOOL',
         'DROPPED',
         'NOISE',
+        'NETWORK',
+        'CLOCK',
         'VERSION',
       ];
       const rows = probes.map((probe) => row(probe, now));
@@ -72,7 +80,20 @@ function listCommand({ terminal }: CliContext, connect: () => Promise<HubClient>
           column === statusAt ? paint(terminal, colours[cell.trim()] ?? 'red', cell) : cell,
         ),
       );
+      for (const { id, name, network } of probes.filter(isTroubled)) {
+        terminal.out(
+          `\n${id} (${printable(name)}): network ${network?.state} for ${since(network?.since, now)}: ${printable(network?.why ?? '')}\n`,
+        );
+      }
     });
+}
+
+function isTroubled({ status, network }: Probe): boolean {
+  return status === 'active' && network !== null && network.state !== 'ok';
+}
+
+function since(instant: string | undefined, now: number): string {
+  return instant === undefined ? 'long' : ago(instant, now).replace(/ ago$/, '');
 }
 
 const colours: Readonly<Record<string, 'green' | 'yellow' | 'dim'>> = {
@@ -101,8 +122,18 @@ function row(probe: Probe, now: number): string[] {
       : formatBytes(spoolBytes < 1024 ? spoolBytes : Math.round(spoolBytes / 1024) * 1024),
     dropped === null ? '' : String(dropped),
     noiseUs === null ? '' : `${(noiseUs / 1000).toFixed(1)}ms`,
+    probe.network?.state ?? '',
+    probe.clockOffsetUs === null ? '' : clockWords(probe.clockOffsetUs),
     probe.version ?? '',
   ];
+}
+
+/** Slots run on hub time: an offset costs nothing but the reading of its own log. */
+function clockWords(offsetUs: number): string {
+  const ms = offsetUs / 1000;
+  if (Math.abs(ms) <= 1000) return 'ok';
+  const length = formatDuration(Math.round(Math.abs(ms) / 1000) * 1000);
+  return `${length} ${ms > 0 ? 'ahead' : 'behind'}`;
 }
 
 function changeCommand(

@@ -11,6 +11,9 @@ const spoolBytes = { watch: 16 * 1024 ** 2, act: 256 * 1024 ** 2 } as const;
 /** Above it a probe's own machine is what it measures (DESIGN, honest latency). */
 const noisyUs = 5000;
 
+/** A machine whose clock is kept by NTP is within milliseconds. */
+const wrongClockUs = 1_000_000;
+
 type Probe = StatusFacts['probes'][number];
 
 export function probeLines({
@@ -106,6 +109,24 @@ export function probeLines({
     lines.push(
       watch('probes', `own delay of up to ${Math.round(most / 1000)} ms: ${named(noisy)}`, advice, { most }),
     );
+  }
+  const doubted = active.filter(
+    (probe) => !unseen.includes(probe) && probe.networkState !== null && probe.networkState !== 'ok',
+  );
+  for (const probe of doubted) {
+    const advice =
+      'nothing of it counts against targets meanwhile: see the network of its machine (docs/network.md)';
+    const says = `the network of ${named([probe])} is ${probe.networkState}: ${probe.networkWhy ?? ''}`;
+    lines.push(watch('probes', says, advice, { probe: probe.id, network: probe.networkState }));
+  }
+  const wrongClocks = active.filter(
+    (probe) => !unseen.includes(probe) && Math.abs(probe.clockOffsetUs ?? 0) > wrongClockUs,
+  );
+  if (wrongClocks.length > 0) {
+    const most = Math.max(...wrongClocks.map((probe) => Math.abs(probe.clockOffsetUs ?? 0)));
+    const advice = 'slots run on hub time, so no result is wrong: set the clock all the same, for its log';
+    const says = `a clock that is off by up to ${span(most / 1_000_000)}: ${named(wrongClocks)}`;
+    lines.push(watch('probes', says, advice, { most }));
   }
   const dropping = active.filter(({ dropped }) => (dropped ?? 0) > 0);
   if (dropping.length > 0) {

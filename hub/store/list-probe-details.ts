@@ -1,3 +1,4 @@
+import type { NetworkState } from '../../shared/lease.ts';
 import type { Sql } from './database.ts';
 import { type ProbeRow, type ProbeStatus, probeColumns } from './probe-row.ts';
 
@@ -14,6 +15,11 @@ export interface ProbeDetails extends ProbeRow {
   readonly spoolBytes: number | null;
   readonly version: string | null;
   readonly runtime: string | null;
+  /** What it says of its own network and clock; null for an older probe, as with the three after it. */
+  readonly networkState: NetworkState | null;
+  readonly networkSince: number | null;
+  readonly networkWhy: string | null;
+  readonly clockOffsetUs: number | null;
 }
 
 export interface ProbePage {
@@ -34,7 +40,9 @@ export async function listProbeDetails(sql: Sql, page: ProbePage): Promise<Probe
     `select ${probeColumns},
        ${ms('p.created_at')} as "createdAt", ${ms('p.revoked_at')} as "revokedAt", ${ms('s.seen_at')} as "seenAt",
        s.lease_version as "leaseVersion", ${ms('s.lease_expires_at')} as "leaseExpiresAt",
-       s.capacity, s.noise_us as "noiseUs", s.dropped, s.spool_bytes as "spoolBytes", s.version, s.runtime
+       s.capacity, s.noise_us as "noiseUs", s.dropped, s.spool_bytes as "spoolBytes", s.version, s.runtime,
+       s.network_state as "networkState", ${ms('s.network_since')} as "networkSince", s.network_why as "networkWhy",
+       s.clock_offset_us as "clockOffsetUs"
      from probes p join regions r on r.id = p.region_id left join probe_presence s on s.probe_id = p.id
      where ($1::text[] is null or r.name = any($1::text[]))
        and ($2::text is null or p.status = $2::text)

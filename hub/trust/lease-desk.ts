@@ -1,5 +1,12 @@
 import { signHubToken } from '../../shared/hub-token.ts';
-import type { Durable, KafkaAccess, LeaseAnswer, LeaseClaims, LeaseRequest } from '../../shared/lease.ts';
+import {
+  type Durable,
+  type KafkaAccess,
+  type LeaseAnswer,
+  type LeaseClaims,
+  type LeaseRequest,
+  laterRequestFields,
+} from '../../shared/lease.ts';
 import { Problem } from '../problem.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { HubKeys } from './keys.ts';
@@ -192,6 +199,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       kafka: options.kafka,
       jobs: jobs.take(probe, mostJobs),
       lingerMs: lingerMsFor(options.probesAbout()),
+      reads: [...laterRequestFields],
       now: nowUs,
       iat,
       exp: iat + options.leaseTtlSeconds,

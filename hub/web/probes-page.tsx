@@ -1,6 +1,6 @@
 import { wordsOfReject } from '../ingest/reject-words.ts';
 import type { PageProbe } from './board.ts';
-import { bytes, clockTime, dayTime, few, whole, withUnit } from './figures.ts';
+import { bytes, clockTime, dayTime, few, span, whole, withUnit } from './figures.ts';
 import { isSeen } from './health.tsx';
 import { Held } from './held.tsx';
 import { Mark } from './marks.tsx';
@@ -78,6 +78,7 @@ export const ProbesPage = ({ probes, regions, admin, now }: ProbesProps) => {
                   <th scope="col" class="num">
                     Dropped
                   </th>
+                  <th scope="col">Network</th>
                   <th scope="col">Refused</th>
                   <th scope="col">Version</th>
                   {admin && (
@@ -146,6 +147,40 @@ const Refused = ({ probe: { refused, refusedFor } }: { probe: PageProbe }) => {
   );
 };
 
+/** What it says of its own network, and of its clock where that is off by more than a second. */
+const Network = ({ probe, now }: { probe: PageProbe; now: number }) => {
+  const { networkState: state, networkWhy: why, networkSince: since, clockOffsetUs } = probe;
+  const off = Math.abs(clockOffsetUs ?? 0) / 1_000_000;
+  const clock =
+    off > 1 ? (
+      <span class="why" title="Slots run on hub time: no result is wrong for it.">
+        clock {span(off)} {(clockOffsetUs ?? 0) > 0 ? 'ahead' : 'behind'}
+      </span>
+    ) : null;
+  if (state === null) return clock;
+  if (state === 'ok') {
+    return (
+      <>
+        <span class="dim" title={why ?? ''}>
+          ok
+        </span>{' '}
+        {clock}
+      </>
+    );
+  }
+  const says = `${state === 'gone' ? 'Its network is gone' : 'Its network is doubtful'} for ${span(now - (since ?? now))}: ${why}. What it spoils counts against no target.`;
+  return (
+    <>
+      <span class={`seen ${state === 'gone' ? 'down' : 'unknown'}`} title={says}>
+        <Mark state={state === 'gone' ? 'down' : 'unknown'} />
+        <b>{state}</b> <span class="why">{why}</span>
+        <span class="vh">: {says}</span>
+      </span>{' '}
+      {clock}
+    </>
+  );
+};
+
 export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boolean; now: number }) => {
   const { probe, now } = props;
   const { state, word } = stateOf(probe, now);
@@ -179,6 +214,9 @@ export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boole
       </td>
       <td class="num" data-label="Dropped">
         {probe.dropped === null ? '' : probe.dropped > 0 ? <b>{whole(probe.dropped)}</b> : '0'}
+      </td>
+      <td class="refused" data-label="Network">
+        <Network probe={probe} now={now} />
       </td>
       <td class="refused" data-label="Refused">
         <Refused probe={probe} />
