@@ -230,12 +230,9 @@ async function branched<T, R>(
 ): Promise<R[]> {
   const branches: Attempt[] = [];
   const branch = (): Attempt => ({
+    ...attempt,
     interrupt: null,
-    ended: attempt.ended,
-    beganMs: attempt.beganMs,
-    timeoutMs: attempt.timeoutMs,
     timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
-    trace: attempt.trace,
     pause: () => () => undefined,
   });
   attempt.interrupt = (why) => {
