@@ -12,7 +12,7 @@ export interface DeliverOptions {
   readonly backlogPerSecond?: number;
   /** First and longest pause while no way is open. */
   readonly pauseMs?: readonly [first: number, longest: number];
-  /** When a refused batch is tried again, and how often before it is given up. */
+  /** When a refused batch is tried again, and how often before it is given up, if others got through. */
   readonly parkMs?: number;
   readonly parkTries?: number;
   /** Told when nothing can be delivered, and when it can again. */
@@ -40,10 +40,18 @@ export interface Delivery {
 interface Line {
   readonly spool: Spool;
   readonly plan: DeliveryPlan;
-  readonly refused: Map<number, number>;
+  readonly refused: Map<number, Refused>;
+}
+
+interface Refused {
+  readonly tries: number;
+  /** How many batches had got through when it was first refused. */
+  readonly taken: number;
 }
 
 const tickMs = 1000;
+/** More at a time is no matter of single batches: a proxy in between, say, takes none. */
+const mostSetAside = 8;
 
 /** Sends what the spools hold until the hub has it: a few at once, in order as far as that goes. */
 export function startDelivery(options: DeliverOptions): Delivery {
@@ -59,6 +67,7 @@ export function startDelivery(options: DeliverOptions): Delivery {
   let pauseMs = firstPauseMs;
   let pausedUntilMs = 0;
   let backlogAtMs = 0;
+  let taken = 0;
   let draining = false;
   let drained: (() => void) | null = null;
   let trouble: string | null = null;
@@ -127,6 +136,7 @@ export function startDelivery(options: DeliverOptions): Delivery {
       await way.send(batch, stopped.signal);
       plan.sent(seq, performance.now());
       refused.delete(seq);
+      taken += 1;
       flowing();
     } catch (error) {
       if (stopped.signal.aborted) plan.failed(seq);
@@ -139,24 +149,27 @@ export function startDelivery(options: DeliverOptions): Delivery {
     }
   }
 
-  /** A batch that is refused for what it is must not be tried again and again, nor keep the others. */
-  async function setAside(
-    { spool, plan, refused }: Line,
-    seq: number,
-    { message }: DeliveryError,
-  ): Promise<void> {
-    const tries = (refused.get(seq) ?? 0) + 1;
+  /**
+   * A batch that is refused for what it is must not be tried again and again, nor keep the others. It is given up only
+   * on the hub's own word, and where others got through meanwhile: what a proxy in between says, or a hub that is set up
+   * wrong says of each, is a reason to wait.
+   */
+  async function setAside({ spool, plan, refused }: Line, seq: number, error: DeliveryError): Promise<void> {
     const { stream } = spool;
-    if (tries >= parkTries) {
-      log.error({ stream, seq, why: message }, 'a batch was refused again and again: it is given up');
+    const { durable } = spool.status();
+    for (const past of refused.keys()) if (past <= durable) refused.delete(past);
+    const { tries, taken: takenThen } = refused.get(seq) ?? { tries: 0, taken };
+    if (error.isFinal && tries + 1 >= parkTries && taken > takenThen) {
+      log.error({ stream, seq, why: error.message }, 'a batch was refused again and again: it is given up');
       refused.delete(seq);
       plan.gone(seq, seq);
       await spool.drop(seq, 'refused by the hub');
-    } else {
-      log.error({ stream, seq, why: message }, 'a batch was refused: it is set aside');
-      refused.set(seq, tries);
-      plan.park(seq, performance.now() + parkMs);
+      return;
     }
+    refused.set(seq, { tries: tries + 1, taken: takenThen });
+    plan.park(seq, performance.now() + parkMs);
+    if (refused.size > mostSetAside) suffer(error);
+    else log.error({ stream, seq, why: error.message }, 'a batch was refused: it is set aside');
   }
 
   function flowing(): void {

@@ -4,7 +4,7 @@ import type { HubAnswer, HubLink } from '../hub/hub-link.ts';
 import { linkTrouble, problemOf } from '../hub/open-hub-link.ts';
 import { DeliveryError, type Way } from './way.ts';
 
-/** What is wrong with the batch itself: no later try will find it right. */
+/** What is wrong with the batch itself, if the hub says so in its own words: any proxy may answer with these. */
 const refusals: readonly number[] = [400, 413, 415, 422];
 const mostRetryAfterMs = 300_000;
 
@@ -29,7 +29,9 @@ function errorOf({ status, headers, body }: HubAnswer): DeliveryError {
   const { code, detail } = problemOf(body);
   const message = `the hub's relay answered ${status}${code ? ` ${code}` : ''}${detail ? `: ${detail}` : ''}`;
   const foreign = status === 403 && code === 'relay.foreign';
-  if (foreign || refusals.includes(status)) return new DeliveryError('refused', message);
+  if (foreign || refusals.includes(status)) {
+    return new DeliveryError('refused', message, { isFinal: /^(relay|request)\./.test(code ?? '') });
+  }
   return new DeliveryError('away', message, { retryAfterMs: retryAfterMs(headers.get('retry-after')) });
 }
 

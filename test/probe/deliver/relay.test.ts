@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type OutboxOptions, openOutbox } from '../../../probe/deliver/open-outbox.ts';
 import type { Outbox } from '../../../probe/deliver/outbox.ts';
@@ -162,7 +163,11 @@ describe('delivery by the relay', () => {
 
   test('a batch refused for good is set aside: the others go on, it is not tried hot, and is a gap in the end', async () => {
     outbox = await open({ timing: { parkMs: 50, parkTries: 3 } });
-    relay.behave((_, answer, { seq }) => void answer.writeHead(seq === 1 ? 400 : 204).end());
+    const refusal = JSON.stringify({ status: 400, code: 'relay.header', detail: 'no' });
+    relay.behave((_, answer, { seq }) => {
+      if (seq !== 1) return void answer.writeHead(204).end();
+      answer.writeHead(400, { 'content-type': 'application/problem+json' }).end(refusal);
+    });
     await add(1);
     await until(() => relay.received.length === 1);
     await add(3);
@@ -174,6 +179,33 @@ describe('delivery by the relay', () => {
     const gaps = relay.received.flatMap(({ content }) => content.gaps);
     expect(gaps).toMatchObject([{ fromSeq: 1, toSeq: 1, results: 1, reason: 'refused by the hub' }]);
     expect(outbox.status().dropped).toBe(1);
+  });
+
+  test.each([
+    ['by a proxy in between, nothing is given up for it', 1, ''],
+    ['by the hub in its own words, nothing is given up for it', 1, '{"status":400,"code":"relay.header"}'],
+    ['by a proxy, if it is large, the small ones get through and nothing is given up', 2, ''],
+  ])('where all is refused %s', async (_, every, words) => {
+    outbox = await open({ timing: { parkMs: 50, parkTries: 3, pauseMs: [5, 20] } });
+    const taken = new Set<number>();
+    let refuses = true;
+    relay.behave((_, answer, { seq }) => {
+      const refused = refuses && seq % every === 0;
+      if (!refused) taken.add(seq);
+      answer.writeHead(refused ? 400 : 204).end(refused ? words : '');
+    });
+    for (let batch = 1; batch <= 40; batch += 1) {
+      await add(1, true);
+      await wait(15);
+    }
+    await wait(4500);
+    if (every === 1) expect(outbox.status().trouble).toContain('answered 400');
+    else expect(taken.size).toBeGreaterThan(3);
+    expect(outbox.status().dropped).toBe(0);
+    refuses = false;
+    await until(() => taken.size === outbox.status().streams[0]?.lastSeq, 20_000);
+    expect(relay.received.flatMap(({ content }) => content.gaps)).toEqual([]);
+    expect(outbox.status()).toMatchObject({ dropped: 0, trouble: null });
   });
 
   test('a large backlog does not keep live results waiting', async () => {
