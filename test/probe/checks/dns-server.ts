@@ -19,7 +19,11 @@ export interface DnsServer {
 const codes = { NXDOMAIN: 3, SERVFAIL: 2, REFUSED: 5 } as const;
 
 /** A DNS server of a few lines: one question, one answer, no recursion. */
-export async function startDnsServer(zone: Zone): Promise<DnsServer> {
+export async function startDnsServer(
+  zone: Zone,
+  slowMs: (name: string, type: 'A' | 'AAAA') => number = () => 0,
+  at: { readonly host: string; readonly port: number } = { host: '127.0.0.1', port: 0 },
+): Promise<DnsServer> {
   const socket: Socket = createSocket('udp4');
   const asked: string[] = [];
   socket.on('message', (query, from) => {
@@ -33,12 +37,16 @@ export async function startDnsServer(zone: Zone): Promise<DnsServer> {
     head.writeUInt16BE(0x8180 | (typeof found === 'string' ? codes[found] : 0), 2);
     head.writeUInt16BE(records.length, 6);
     head.writeUInt16BE(0, 10);
-    socket.send(Buffer.concat([head, query.subarray(12, end + 4), ...records]), from.port, from.address);
+    const answer = Buffer.concat([head, query.subarray(12, end + 4), ...records]);
+    const send = () => socket.send(answer, from.port, from.address);
+    const ms = slowMs(name.toLowerCase(), type);
+    if (ms > 0) setTimeout(send, ms);
+    else send();
   });
-  socket.bind(0, '127.0.0.1');
+  socket.bind(at.port, at.host);
   await once(socket, 'listening');
   return {
-    address: `127.0.0.1:${(socket.address() as AddressInfo).port}`,
+    address: `${at.host}:${(socket.address() as AddressInfo).port}`,
     asked,
     async close() {
       socket.close();
