@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   probes: ['hub', 'list, approve or revoke probes'],
   endpoints: ['hub', 'apply, compare, export or list what is checked'],
   check: ['probe', 'check a URL from here, now, without a hub'],
+  doctor: ['probe', 'whether a probe (or `doctor hub`) would be well here, and what to do where not'],
   rejects: ['hub', 'show what was refused, of which probe and why'],
   results: ['hub', "show or follow an endpoint's results"],
   kafka: ['hub', "prepare a Kafka cluster, or mend the hub's place in its log"],
@@ -87,7 +88,8 @@ async function main(given: readonly string[]): Promise<number> {
   becomeFit(name);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) return complain(2, `there is no command '${name}': parallax --help lists them`);
-  const bundle = new URL(`./${command[0]}.js`, import.meta.url).href;
+  const isOfHub = command[0] === 'hub' || (name === 'doctor' && argv[1] === 'hub');
+  const bundle = new URL(`./${isOfHub ? 'hub' : 'probe'}.js`, import.meta.url).href;
   const { run } = (await import(bundle)) as {
     run: (argv: readonly string[], context: CliContext) => Promise<number>;
   };

@@ -4,6 +4,7 @@ import { auditCommand } from './audit.ts';
 import { benchCommand } from './bench.ts';
 import { completionCommand } from './completion.ts';
 import { demoCommand } from './demo.ts';
+import { doctorCommand } from './doctor.ts';
 import { endpointsCommand } from './endpoints.ts';
 import { enrollCommand } from './enroll.ts';
 import { hubCommand } from './hub.ts';
@@ -24,6 +25,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   bench: benchCommand,
   endpoints: endpointsCommand,
   demo: demoCommand,
+  doctor: doctorCommand,
   probes: probesCommand,
   kafka: kafkaCommand,
   keys: keysCommand,
