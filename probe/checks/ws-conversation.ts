@@ -40,7 +40,7 @@ export interface Conversation {
 }
 
 /** All that a server may send in one check, and what of it may wait unread. */
-const mostBytes = 16 * 1_048_576;
+const mostBytes = 4 * 1_048_576;
 const mostWaitingBytes = 1_048_576;
 /** For patterns of one check altogether: the clock stands while they run. */
 const mostPatternMs = 2000;
@@ -122,7 +122,7 @@ export async function converse(
   const run = async (): Promise<Failure | null> => {
     for (const [index, { send, wants }] of plan.steps.entries()) {
       if (send) socket.write(messageFrame(send.data, send.binary));
-      for (let others = 0; wants; others += 1) {
+      for (let others = 0; wants; ) {
         const heard = await ear.next();
         if (heard.kind === 'ping') continue;
         if (heard.kind !== 'message') {
@@ -137,6 +137,7 @@ export async function converse(
         const fitting = await fits(heard, wants);
         if (typeof fitting !== 'boolean') return fitting;
         if (fitting) break;
+        others += 1;
       }
       stepsMs.push(Math.round((performance.now() - beganMs) * 1000) / 1000);
     }
