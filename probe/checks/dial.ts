@@ -1,8 +1,11 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { type Failure, failure } from '../../shared/failure.ts';
 import type { TargetPolicy } from '../policy/target-policy.ts';
-import { type Attempt, addPhase, interrupted } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import type { DestinationGate } from './destination-gate.ts';
+import { type Runner, race, type Tried } from './race.ts';
+import type { LateAddresses } from './resolve.ts';
+import { noteErrno } from './trace.ts';
 
 /** The one call that opens a connection to a target; a seam, so that a test can see what would have been dialled. */
 export type OpenSocket = (address: string, port: number) => Socket;
@@ -17,40 +20,54 @@ export interface DialDeps {
   readonly gate: DestinationGate;
 }
 
+/** What a caller has or wants beside a connection. */
+export interface DialNotes {
+  /** Addresses that are still looked up. */
+  readonly late?: LateAddresses;
+  /** Filled with what was dialled, in order. */
+  readonly tried?: Tried[];
+}
+
 /**
- * Dials vetted addresses one after the other until one answers. What the policy refuses is left out; where nothing
- * remains the check is blocked. The socket has an error listener, so that a late reset never becomes uncaught.
+ * A connection to the first of the vetted addresses that answers (race.ts). What the policy refuses is left out; where
+ * nothing remains the check is blocked. The socket has an error listener, so that a late reset never becomes uncaught.
  */
 export async function dial(
   addresses: readonly string[],
   port: number,
   attempt: Attempt,
   { policy, open, gate }: DialDeps,
+  { late, tried = [] }: DialNotes = {},
 ): Promise<Socket | Failure> {
-  let failed: Failure | null = null;
   let refusal: string | null = null;
-  for (const address of addresses) {
-    const refused = policy.refuseAddress(address, port);
-    if (refused !== null) {
+  const vet = (found: readonly string[]) =>
+    found.filter((address) => {
+      const refused = policy.refuseAddress(address, port);
       refusal ??= refused;
-      continue;
-    }
-    const began = performance.now();
-    const destination = destinationOf(address, port);
-    const full = isLoopback(address) ? null : gate.enter(destination, began);
-    if (full !== null) return failure('probe.saturated', full);
-    const dialled = await dialOne(address, port, attempt, open, () => gate.leave(destination));
-    addPhase(attempt, 'connect', began);
-    if (!('code' in dialled)) {
-      const peer = refusePeer(dialled, address, port, policy);
-      if (peer === null) return dialled;
-      dialled.destroy();
-      return failure('policy.blocked', peer);
-    }
-    failed = dialled;
-    if (attempt.ended) break;
-  }
-  return failed ?? failure('policy.blocked', refusal ?? 'no address to connect to');
+      return refused === null;
+    });
+  const won = await race({
+    addresses: vet(addresses),
+    late: late ?? null,
+    attempt,
+    vet,
+    tried,
+    start(address, done) {
+      const destination = destinationOf(address, port);
+      const full = isLoopback(address) ? null : gate.enter(destination, performance.now());
+      if (full !== null) return failure('probe.saturated', full);
+      attempt.trace.address = destination;
+      return dialOne(address, port, attempt, open, () => gate.leave(destination), done);
+    },
+  });
+  if (won === null) return failure('policy.blocked', refusal ?? 'no address to connect to');
+  if ('code' in won) return won;
+  const address = tried.find(({ outcome }) => outcome === 'connected')?.address ?? '';
+  if (tried.length > 1) attempt.trace.address = destinationOf(address, port);
+  const peer = refusePeer(won, address, port, policy);
+  if (peer === null) return won;
+  won.destroy();
+  return failure('policy.blocked', peer);
 }
 
 /** An address and a port as one text, as a gate knows them. */
@@ -63,32 +80,32 @@ export const isLoopback = (address: string) => address.startsWith('127.') || add
 function dialOne(
   address: string,
   port: number,
-  attempt: Attempt,
+  { trace }: Attempt,
   open: OpenSocket,
   closed: () => void,
-): Promise<Socket | Failure> {
-  return new Promise((resolve) => {
-    if (attempt.ended) {
-      closed();
-      return resolve(interrupted(attempt.ended, 'connect', attempt));
-    }
-    const socket = open(address, port);
-    socket.once('close', closed);
-    let settled = false;
-    const done = (outcome: Socket | Failure) => {
-      // The listener stays for good: a late reset must find one, and has nothing more to say here.
-      if (settled) return;
-      settled = true;
-      attempt.interrupt = null;
-      resolve(outcome);
-    };
-    attempt.interrupt = (why) => {
-      socket.destroy();
-      done(interrupted(why, 'connect', attempt));
-    };
-    socket.on('error', (error: NodeJS.ErrnoException) => done(connectFailure(error, address, port)));
-    socket.once('connect', () => done(socket));
+  done: (outcome: Socket | Failure) => void,
+): Runner {
+  const socket = open(address, port);
+  socket.once('close', closed);
+  let settled = false;
+  // The listener stays for good: a late reset must find one, and has nothing more to say here.
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    if (settled) return;
+    settled = true;
+    noteErrno(trace, error);
+    done(connectFailure(error, address, port));
   });
+  socket.once('connect', () => {
+    if (settled) return;
+    settled = true;
+    done(socket);
+  });
+  return {
+    giveUp() {
+      settled = true;
+      socket.destroy();
+    },
+  };
 }
 
 /** The kernel says who is at the other end: the address that was vetted, or nothing is sent. */

@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 import { type Failure, failure } from '../../shared/failure.ts';
 import type { Attempt } from './attempt.ts';
 import { type DialDeps, dial } from './dial.ts';
-import type { IpFamily, NameResolver } from './resolve.ts';
+import type { Tried } from './race.ts';
+import { type IpFamily, type NameResolver, newLateAddresses } from './resolve.ts';
 
 export interface ReachDeps extends DialDeps {
   readonly resolver: NameResolver;
@@ -20,13 +21,23 @@ export interface Place {
   readonly otherNames: readonly string[];
 }
 
-/** Names vetted, resolved once, addresses vetted, dialled: a connection within the policy, or why there is none. */
-export async function reach(place: Place, attempt: Attempt, deps: ReachDeps): Promise<Socket | Failure> {
+/**
+ * Names vetted, resolved once, addresses vetted, dialled: a connection within the policy, or why there is none. `tried`
+ * is filled with what was dialled, for whoever wants to tell of it.
+ */
+export async function reach(
+  place: Place,
+  attempt: Attempt,
+  deps: ReachDeps,
+  tried: Tried[] = [],
+): Promise<Socket | Failure> {
   const refused = refusedName(place, deps);
   if (refused) return refused;
   const { host, port, ipFamily, resolveTo } = place;
-  const addresses = resolveTo === null ? await deps.resolver.resolve(host, ipFamily, attempt) : [resolveTo];
-  return 'code' in addresses ? addresses : dial(addresses, port, attempt, deps);
+  if (resolveTo !== null) return dial([resolveTo], port, attempt, deps, { tried });
+  const late = newLateAddresses();
+  const addresses = await deps.resolver.resolve(host, ipFamily, attempt, { late });
+  return 'code' in addresses ? addresses : dial(addresses, port, attempt, deps, { late, tried });
 }
 
 export function refusedName(

@@ -7,9 +7,33 @@ import { type Hosts, parseHosts, parseSearchList, type SearchList, searchNames }
 
 export type IpFamily = 'any' | '4' | '6';
 
+/** The addresses of the other family, where they come after the first were handed out: a slow AAAA delays nothing. */
+export interface LateAddresses {
+  /** Whether any may still come. */
+  waiting: boolean;
+  /** What came; none where there are none. */
+  addresses: readonly string[];
+  /** Called once, when `waiting` ends. */
+  arrived: (() => void) | null;
+}
+
+export const newLateAddresses = (): LateAddresses => ({ waiting: false, addresses: [], arrived: null });
+
+export interface ResolveWish {
+  /** Where addresses that come later are put; without it they are lost. */
+  readonly late?: LateAddresses;
+  /** Wait for both families: all addresses of the name. */
+  readonly whole?: boolean;
+}
+
 export interface NameResolver {
-  /** Addresses of a name, IPv4 before IPv6, none of them vetted. */
-  resolve(host: string, family: IpFamily, attempt: Attempt): Promise<readonly string[] | Failure>;
+  /** Addresses of a name, IPv4 before IPv6, none of them vetted. An A record is enough to go on. */
+  resolve(
+    host: string,
+    family: IpFamily,
+    attempt: Attempt,
+    wish?: ResolveWish,
+  ): Promise<readonly string[] | Failure>;
   close(): void;
 }
 
@@ -33,6 +57,7 @@ export async function createNameResolver(options: NameResolverOptions = {}): Pro
   // The attempt's deadline ends the wait; these only bound how long a query that nobody waits for lives on.
   const resolver = new Resolver({ timeout: 2000, tries: 3, maxTimeout: 8000 });
   if (options.server !== undefined) resolver.setServers([options.server]);
+  const servers = resolver.getServers().join(', ');
   let hosts: Hosts = new Map();
   let search: SearchList = { domains: [], ndots: 1 };
   const reread = async () => {
@@ -43,18 +68,28 @@ export async function createNameResolver(options: NameResolverOptions = {}): Pro
   await reread();
   const timer = setInterval(reread, rereadMs).unref();
   return {
-    async resolve(host, family, attempt) {
+    async resolve(host, family, attempt, wish = {}) {
       const literal = host.startsWith('[') ? host.slice(1, -1) : host;
       const kind = isIP(literal);
       if (kind !== 0) return ofFamily([literal], family, host);
       const name = host.toLowerCase();
       const bare = name.replace(/\.$/, '');
       const written = isThisMachine(bare) ? thisMachine : hosts.get(bare);
-      if (written) return ofFamily(written, family, host);
+      if (written) {
+        attempt.trace.resolver = 'hosts file';
+        attempt.trace.addresses = written;
+        return ofFamily(written, family, host);
+      }
       const began = performance.now();
-      const found = await ask(resolver, searchNames(name, search), family, attempt);
+      const found = await ask(resolver, searchNames(name, search), family, attempt, wish);
       addPhase(attempt, 'dns', began);
-      return 'code' in found ? dnsFailure(found.code, host, attempt) : found;
+      attempt.trace.resolver = servers;
+      if ('code' in found) {
+        attempt.trace.addresses = [];
+        return dnsFailure(found.code, host, attempt);
+      }
+      attempt.trace.addresses = found;
+      return found;
     },
     close() {
       clearInterval(timer);
@@ -84,10 +119,11 @@ async function ask(
   names: readonly string[],
   family: IpFamily,
   attempt: Attempt,
+  wish: ResolveWish,
 ): Promise<readonly string[] | Trouble> {
   let trouble: Trouble = { code: 'ENOTFOUND' };
   for (const name of names) {
-    const found = await askOne(resolver, name, family, attempt);
+    const found = await askOne(resolver, name, family, attempt, wish);
     if (!('code' in found)) return found;
     trouble = found;
     if (found.code !== 'ENOTFOUND' && found.code !== 'ENODATA') break;
@@ -101,27 +137,39 @@ function askOne(
   name: string,
   family: IpFamily,
   attempt: Attempt,
+  { late, whole = false }: ResolveWish,
 ): Promise<readonly string[] | Trouble> {
   return new Promise((resolve) => {
     if (attempt.ended) return resolve({ code: 'interrupted' });
     let waiting = family === 'any' ? 2 : 1;
     let settled = false;
     let trouble: Trouble | null = null;
+    let four: readonly string[] = [];
     let six: readonly string[] = [];
     const done = (outcome: readonly string[] | Trouble) => {
-      if (settled) return;
       settled = true;
       attempt.interrupt = null;
       resolve(outcome);
     };
     attempt.interrupt = () => done({ code: 'interrupted' });
+    const arrivedLate = (addresses: readonly string[]) => {
+      if (!late?.waiting) return;
+      late.waiting = false;
+      late.addresses = addresses;
+      late.arrived?.();
+    };
     const answered = (kind: 4 | 6) => (error: NodeJS.ErrnoException | null, addresses: string[]) => {
       waiting -= 1;
+      const found = error ? [] : addresses.slice(0, maxAddresses);
+      if (settled) return arrivedLate(found);
       // A name without one kind of record is no trouble while the other may come.
       if (error) trouble = worse(trouble, { code: error.code ?? 'ESERVFAIL' });
-      else if (kind === 4) return done(addresses.slice(0, maxAddresses));
-      else six = addresses.slice(0, maxAddresses);
-      if (waiting === 0) done(six.length > 0 ? six : (trouble ?? { code: 'ENODATA' }));
+      if (kind === 4) four = found;
+      else six = found;
+      if (waiting > 0 && (whole || four.length === 0)) return;
+      if (late) late.waiting = waiting > 0;
+      const all = [...four, ...six];
+      done(all.length > 0 ? all : (trouble ?? { code: 'ENODATA' }));
     };
     if (family !== '6') resolver.resolve4(name, answered(4));
     if (family !== '4') resolver.resolve6(name, answered(6));
