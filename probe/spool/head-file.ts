@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as z from 'zod';
 import { readIfThere, writeDurably } from '../state/durable-file.ts';
+import { isUnreadable } from './read-spoilt.ts';
 
 /** What a stream must not forget even where its segments are spoilt or gone. */
 const headSchema = z.strictObject({
@@ -22,7 +23,10 @@ export type Head = z.output<typeof headSchema>;
 
 /** Null where there is none, or none that can be read. */
 export async function readHead(dir: string): Promise<Head | null> {
-  const text = await readIfThere(headPath(dir));
+  const text = await readIfThere(headPath(dir)).catch((error: unknown) => {
+    if (isUnreadable(error)) return null;
+    throw error;
+  });
   if (text === null) return null;
   try {
     return headSchema.parse(JSON.parse(text.toString('utf8')));

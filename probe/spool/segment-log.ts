@@ -1,6 +1,7 @@
-import { type FileHandle, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { readSpoilt } from './read-spoilt.ts';
 import { encodeRecord, type Scan, scanRecords } from './record.ts';
 
 export interface Segment {
@@ -99,7 +100,7 @@ export async function openSegmentLog(options: SegmentLogOptions): Promise<Segmen
       return segment;
     },
     segments: () => segments,
-    read: async (segment) => scanRecords(await readFile(segment.path), saltOf(segment)),
+    read: async (segment) => scanRecords(await readSpoilt(segment.path), saltOf(segment)),
     async repair(segment, { goodEnd }) {
       const handle = await open(segment.path, 'r+');
       try {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readAround } from '../../../probe/spool/read-spoilt.ts';
 import { encodeRecord, scanRecords } from '../../../probe/spool/record.ts';
 
 const salt = 12_345;
@@ -78,5 +79,23 @@ describe('the records of a segment', () => {
     const scan = scanRecords(bytes, salt);
     expect(scan.records.map(({ payload }) => payload.toString())).toEqual(['good']);
     expect(scan.damaged).toBe(1);
+  });
+
+  test('around a sector that cannot be read are what they were', async () => {
+    const records = Array.from({ length: 40 }, (_, n) => encodeRecord(1, Buffer.alloc(1000, n + 1), 7));
+    const file = Buffer.concat(records);
+    const bytes = await readAround(file.length, async (into, at, length) => {
+      if (at === 8192) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+      file.copy(into, at, at, at + length);
+    });
+    const scan = scanRecords(bytes, 7);
+    const kept = scan.records.map(({ payload }) => payload[0]);
+    // 1012 bytes each: the third 4 KiB hold the end of one, three, and the begin of another.
+    expect(kept).toEqual(Array.from({ length: 40 }, (_, n) => n + 1).filter((n) => n < 9 || n > 13));
+    expect(scan).toMatchObject({ damaged: 1, torn: false });
+    const refused = async () => {
+      throw Object.assign(new Error('no'), { code: 'EACCES' });
+    };
+    await expect(readAround(10, refused)).rejects.toThrow('no');
   });
 });

@@ -1,4 +1,13 @@
-import { readdirSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readHead } from '../../../probe/spool/head-file.ts';
@@ -372,5 +381,45 @@ describe('a damaged spool', () => {
     const [gap] = gapsOf(batches);
     expect(gap).toMatchObject({ reason: 'spool damaged' });
     expect(idsOf(batches).length + (gap?.results ?? 0)).toBe(241);
+  });
+
+  /** Reads of it fail with EIO, as of a file on a bad sector. */
+  const unreadable = '/proc/self/mem';
+  describe.skipIf(!existsSync(unreadable))('on a disk that cannot read a file any more', () => {
+    const limits = { maxBytes: 16 * 2000, maxAgeUs: 1e15, maxWaiting: 1000, syncMs: 0 };
+    beforeEach(async () => {
+      spool = await scene.open({ limits });
+      for (let round = 0; round < 12; round += 1) await addSealed(20);
+      await spool.close();
+    });
+    const replace = (file: string) => {
+      unlinkSync(file);
+      symlinkSync(unreadable, file);
+    };
+
+    test('starts, keeps the rest, and says in a gap record what is lost', async () => {
+      replace(files('sealed')[1] ?? '');
+      spool = await scene.open({ limits });
+      await addSealed(1);
+      const batches = await batchesOf(spool);
+      const [gap] = gapsOf(batches);
+      expect(gap).toMatchObject({ reason: 'spool damaged' });
+      expect(idsOf(batches).length + (gap?.results ?? 0)).toBe(241);
+    });
+
+    test('goes on where it happens while batches wait', async () => {
+      spool = await scene.open({ limits });
+      replace(files('sealed')[0] ?? '');
+      expect(await spool.read(1)).toBeNull();
+      await addSealed(1);
+      expect(gapsOf(await batchesOf(spool))).toMatchObject([{ fromSeq: 1, reason: 'spool damaged' }]);
+    });
+
+    test('takes a head that cannot be read for one that is spoilt', async () => {
+      replace(join(scene.dir, 'head.json'));
+      spool = await scene.open({ limits });
+      expect(await spool.read(1)).not.toBeNull();
+      expect((await readHead(scene.dir))?.closed).toBe(true);
+    });
   });
 });
