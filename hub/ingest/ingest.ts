@@ -94,9 +94,13 @@ export function createIngest(options: IngestOptions): Ingest {
   async function verified(incoming: IncomingBatch, cameMs: number): Promise<VerifiedBatch> {
     const batch = verify(incoming);
     const { doubt, claim } = batch;
-    if (doubt && claim && (await looks[doubt].of(claim.probeId, cameMs))) return verify(incoming);
-    if (doubt && !claim && (await looks[doubt].ofAnybody(cameMs))) return verify(incoming);
-    return batch;
+    if (!doubt) return batch;
+    const looked = await Promise.all(
+      (doubt === 'both' ? (['registry', 'partitions'] as const) : [doubt]).map((what) =>
+        claim ? looks[what].of(claim.probeId, cameMs) : looks[what].ofAnybody(cameMs),
+      ),
+    );
+    return looked.includes(true) ? verify(incoming) : batch;
   }
 
   function lookAt(what: 'registry' | 'partitions', look: () => Promise<void>) {

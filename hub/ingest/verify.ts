@@ -38,7 +38,7 @@ export interface VerifiedBatch {
   readonly results: readonly Result[];
   readonly rejects: readonly Reject[];
   /** What this replica may only not know yet: worth one look at the newest before the verdict is final. */
-  readonly doubt: 'registry' | 'partitions' | null;
+  readonly doubt: 'registry' | 'partitions' | 'both' | null;
   /** What it takes in memory, about; as on the wire where it is not told. */
   readonly decodedBytes?: number;
   /** What is left of a batch that the database would not take. */
@@ -117,7 +117,7 @@ function sift(
   const rejects: Reject[] = [];
   // The log's own clock judges the future: a consumer that catches up is not ahead of what it reads.
   const newestUs = (incoming.position ? incoming.position.appendedAt * 1000 : limits.nowUs) + maxFutureUs;
-  let doubt: VerifiedBatch['doubt'] = null;
+  const doubts = new Set<'registry' | 'partitions'>();
   const refuseOne = (reason: RejectReason, detail: string, content: unknown) =>
     rejects.push({
       ...whereOf(incoming),
@@ -134,16 +134,18 @@ function sift(
     else if (result.scheduledAt < limits.sealedUntilUs) {
       refuseOne('too_late', tooLate(result.scheduledAt, limits.sealedUntilUs), result);
     } else if (!limits.hasPartition(result.scheduledAt)) {
-      doubt ??= 'partitions';
+      doubts.add('partitions');
       refuseOne('no_partition', `scheduled at ${result.scheduledAt}`, result);
     } else if (!regions?.has(probe.regionId)) {
-      doubt = 'registry';
+      doubts.add('registry');
       const reason = regions ? 'endpoint_not_in_region' : 'endpoint_unknown';
       refuseOne(reason, `endpoint ${result.endpointId}, region ${probe.regionId}`, result);
     } else results.push(result);
   }
   const claim = { ...claimOf(batch, probe), gaps: batch.gaps };
   const { inflatedBytes: decodedBytes } = batch;
+  const [one = null] = doubts;
+  const doubt = doubts.size > 1 ? 'both' : one;
   return { incoming, claim, regionId: probe.regionId, results, rejects, doubt, decodedBytes };
 }
 

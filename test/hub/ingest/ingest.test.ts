@@ -315,9 +315,16 @@ describe('one result that is refused spoils no other', () => {
       `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'results'::regclass order by 1 limit 1`,
     );
     await scene.db.run(`drop table ${name.name}`);
-    await scene.keeper.tend();
-    await ingest(seal(probe, batchOf(probe, { results: [resultOf(probe, scene.nowUs - 7 * day + 5)] })));
+    // It knows that it is gone; the look that is to come makes it anew.
+    await scene.keeper.look();
+    const results = [
+      resultOf(probe, scene.nowUs - 7 * day + 5),
+      // Another doubt beside it, which comes to nothing.
+      resultOf(probe, scene.nowUs, { endpointId: 5000 }),
+    ];
+    await ingest(seal(probe, batchOf(probe, { results })));
     expect(await scene.count('results')).toBe(1);
+    expect((await rejects()).map((row) => row.reason)).toEqual(['endpoint_unknown']);
   });
 
   test('stores the region of the registry, whatever the results say', async () => {
