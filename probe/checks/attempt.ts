@@ -1,5 +1,6 @@
 import { type Failure, type FailureCode, failure } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
+import { newTrace, type Trace } from './trace.ts';
 
 export type Interruption = 'deadline' | 'stopped';
 
@@ -15,6 +16,8 @@ export interface Attempt {
   beganMs: number;
   readonly timeoutMs: number;
   readonly timings: Stopwatch;
+  /** What it sees on its way, for evidence. */
+  readonly trace: Trace;
   /** Stops the deadline for what is not the target's time; returns how it goes on. */
   pause(): () => void;
 }
@@ -32,6 +35,7 @@ export type Phase = keyof Stopwatch;
 
 export function addPhase(attempt: Attempt, phase: Phase, sinceMs: number): void {
   attempt.timings[phase] = (attempt.timings[phase] ?? 0) + (performance.now() - sinceMs);
+  attempt.trace.phase = phase;
 }
 
 const timeoutCodes = {
@@ -56,22 +60,28 @@ export function interrupted(why: Interruption, phase: Phase, attempt: Attempt): 
   return failure(timeoutCodes[phase], `${waitedFor[phase]} within ${attempt.timeoutMs} ms`);
 }
 
-/** Runs `body` with one deadline over all of it. `stop` ends it early. */
+/**
+ * Runs `body` with one deadline over all of it. `stop` ends it early. Where it is a part of `whole`, both have begun
+ * and end together, and looking up the name was done for both.
+ */
 export async function attempted(
   timeoutMs: number,
   stop: StopSignal,
   body: (attempt: Attempt) => Promise<Observation>,
+  whole: Attempt | null = null,
 ): Promise<Observation> {
+  const nowMs = performance.now();
   const attempt: Attempt = {
     interrupt: null,
     ended: null,
-    beganMs: performance.now(),
+    beganMs: whole?.beganMs ?? nowMs,
     timeoutMs,
-    timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+    timings: { dns: whole?.timings.dns ?? null, connect: null, tls: null, wait: null, transfer: null },
+    trace: stop.trace ?? newTrace(),
     pause,
   };
-  let leftMs = timeoutMs;
-  let armedMs = attempt.beganMs;
+  let leftMs = Math.max(0, timeoutMs - (nowMs - attempt.beganMs));
+  let armedMs = nowMs;
   let timer: NodeJS.Timeout | undefined;
   const end = (why: Interruption) => {
     attempt.ended ??= why;
@@ -114,6 +124,7 @@ export async function aside<T>(
     beganMs,
     timeoutMs,
     timings: { dns: null, connect: null, tls: null, wait: null, transfer: null },
+    trace: newTrace(),
     pause: () => () => undefined,
   };
   const end = (why: Interruption) => {
@@ -139,6 +150,20 @@ export interface StopSignal {
   readonly aborted: boolean;
   add(listener: () => void): void;
   delete(listener: () => void): void;
+  /** Where the attempts under it note what they see, for somebody who will ask. */
+  readonly trace?: Trace;
+}
+
+/** The same signal for one check, with a trace of its own. */
+export function withTrace(stop: StopSignal, trace: Trace): StopSignal {
+  return {
+    get aborted() {
+      return stop.aborted;
+    },
+    add: stop.add,
+    delete: stop.delete,
+    trace,
+  };
 }
 
 const known = new WeakMap<AbortSignal, StopSignal>();

@@ -30,6 +30,8 @@ export interface HttpPlan {
   /** What TLS offers the server to speak; '2' alone is refused over plain connections, and by a server without it. */
   readonly httpVersion: '1.1' | '2' | 'any';
   readonly ipFamily: 'any' | '4' | '6';
+  /** Whether every address of the name is asked, rather than one that answers. */
+  readonly eachAddress: boolean;
   readonly resolveTo: string | null;
   /** Every hop goes through it. */
   readonly proxy: HttpProxy | null;
@@ -118,6 +120,9 @@ function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, de
     maxRedirects: request.redirects,
     httpVersion: request.httpVersion,
     ipFamily: request.ipFamily,
+    // Elsewhere it is not the name's addresses that are dialled.
+    eachAddress:
+      request.addresses === 'each' && request.resolveTo === undefined && request.proxy === undefined,
     resolveTo: request.resolveTo ?? null,
     proxy: request.proxy === undefined ? null : readProxy(own(request.proxy)),
     serverName: request.serverName ?? null,

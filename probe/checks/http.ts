@@ -6,6 +6,7 @@ import { type Attempt, aside, attempted, type StopSignal } from './attempt.ts';
 import { bodyText, decodeBody } from './body-decode.ts';
 import { judgeBody } from './body-judge.ts';
 import type { BodyRoom, BodyShare } from './body-room.ts';
+import { checkEachAddress } from './each-address.ts';
 import { handshake } from './handshake.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import { headerValues, judgeHead, judgeQuality } from './http-expect.ts';
@@ -23,8 +24,10 @@ import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
 import { exchangeHttp2 } from './http2-exchange.ts';
 import { type Findings, newFindings, observed } from './observed.ts';
 import type { PatternLanes } from './pattern-lanes.ts';
-import { type ReachDeps, reach, refusedName } from './reach.ts';
+import { raceFacts, type Tried } from './race.ts';
+import { type Place, type ReachDeps, reach, refusedName } from './reach.ts';
 import type { RobotsGate } from './robots.ts';
+import { noteHead, noteRequest, traced } from './trace.ts';
 
 export interface HttpDeps extends ReachDeps {
   readonly patterns: PatternLanes;
@@ -46,30 +49,32 @@ interface Answered {
 
 export function prepareHttp(assignment: AssignmentOf<'http'>, deps: HttpDeps & PlanDeps) {
   const plan = compileHttpPlan(assignment, deps);
-  return 'code' in plan ? plan : (stop: StopSignal) => checkHttp(plan, assignment.timeoutMs, deps, stop);
+  if ('code' in plan) return plan;
+  const { timeoutMs } = assignment;
+  if (!plan.eachAddress)
+    return (stop: StopSignal) => attempted(timeoutMs, stop, (attempt) => checkHttp(plan, attempt, deps));
+  const { host, port } = plan.first;
+  const place = { host, port, ipFamily: plan.ipFamily, otherNames: plan.otherNames };
+  return (stop: StopSignal) =>
+    checkEachAddress(place, timeoutMs, deps, stop, (resolveTo, attempt) =>
+      checkHttp({ ...plan, resolveTo }, attempt, deps),
+    );
 }
 
 /** One HTTP check: request, redirects, expectations. What a target does wrong is in the observation, never thrown. */
-function checkHttp(
-  plan: HttpPlan,
-  timeoutMs: number,
-  deps: HttpDeps,
-  stop: StopSignal,
-): Promise<Observation> {
-  return attempted(timeoutMs, stop, async (attempt) => {
-    const findings = newFindings();
-    const share = deps.bodies.share();
-    try {
-      const answered = await follow(plan, findings, attempt, { ...deps, share });
-      // The clock stops with the last byte: what is done to the body is the probe's own time.
-      const totalMs = performance.now() - attempt.beganMs;
-      const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
-      const quality = why ? null : judgeQuality(plan.expect, findings.tls, totalMs, deps.now());
-      return observed(findings, attempt, totalMs, why, quality);
-    } finally {
-      share.close();
-    }
-  });
+async function checkHttp(plan: HttpPlan, attempt: Attempt, deps: HttpDeps): Promise<Observation> {
+  const findings = newFindings();
+  const share = deps.bodies.share();
+  try {
+    const answered = await follow(plan, findings, attempt, { ...deps, share });
+    // The clock stops with the last byte: what is done to the body is the probe's own time.
+    const totalMs = performance.now() - attempt.beganMs;
+    const why = 'code' in answered ? answered : await judge(plan, answered, findings, deps);
+    const quality = why ? null : judgeQuality(plan.expect, findings.tls, totalMs, deps.now());
+    return observed(findings, attempt, totalMs, why, quality);
+  } finally {
+    share.close();
+  }
 }
 
 /** From hop to hop until an answer is none of a redirect. */
@@ -160,6 +165,8 @@ async function ask(
 ): Promise<HttpAnswer | Failure> {
   if (plan.httpVersion === '2' && !hop.secure)
     return failure('protocol.refused', `HTTP/2 is spoken over TLS only, and ${shownUrl(hop.url)} is plain`);
+  noteRequest(attempt.trace, null);
+  attempt.trace.certificates = [];
   const connected = await connectHop(hop, plan, findings, attempt, deps);
   if ('code' in connected) return connected;
   findings.remoteIp = connected.remoteAddress ?? findings.remoteIp;
@@ -187,13 +194,16 @@ async function ask(
     }
     socket = secured.socket;
   } else findings.tls = null;
+  const sent = hop.trusted ? { ...hop, headers: traced(hop.headers, attempt.trace) } : hop;
+  noteRequest(attempt.trace, sent);
   const answer = await speak(
     socket,
-    plan.proxy && !tunnels(hop, plan) ? askedOfProxy(hop, plan.proxy) : hop,
+    plan.proxy && !tunnels(hop, plan) ? askedOfProxy(sent, plan.proxy) : sent,
     {
       maxBodyBytes: plan.maxBodyBytes,
       share: deps.share,
       body(status, headers) {
+        noteHead(attempt.trace, { status, headers });
         if (leadsOn(plan, status, headers) !== null) return 'leave';
         return plan.keepsBody || headerValues(headers, 'content-encoding').length > 0 ? 'keep' : 'count';
       },
@@ -224,9 +234,22 @@ function connectHop(
     otherNames: trusted ? plan.otherNames : [],
   };
   findings.remoteIp = null;
-  if (!plan.proxy) return reach(place, attempt, deps);
+  if (!plan.proxy) return reachTold(place, findings, attempt, deps);
   const refused = refusedName(place, deps);
   return refused ? Promise.resolve(refused) : connectByProxy(hop, plan.proxy, plan, attempt, deps);
+}
+
+/** Where more than one address was tried, which family won and what the others did is told. */
+async function reachTold(
+  place: Place,
+  findings: Findings,
+  attempt: Attempt,
+  deps: RunDeps,
+): Promise<Socket | Failure> {
+  const tried: Tried[] = [];
+  const reached = await reach(place, attempt, deps, tried);
+  findings.facts = tried.length > 1 ? raceFacts(tried) : null;
+  return reached;
 }
 
 /** Head, then body: what is wrong with the answer, or null. */
