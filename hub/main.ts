@@ -1,8 +1,10 @@
 import type { Logger } from 'pino';
 import { createApp } from './api/app.ts';
 import { auditApi } from './api/audit.ts';
+import { checksApi } from './api/checks.ts';
 import { endpointsApi } from './api/endpoints.ts';
 import { enrollmentsApi } from './api/enrollments.ts';
+import { evidenceApi } from './api/evidence.ts';
 import { probesApi } from './api/probes.ts';
 import { regionsApi } from './api/regions.ts';
 import { rejectsApi } from './api/rejects.ts';
@@ -223,6 +225,8 @@ function routesOf(context: HubContext, leases: Leases, trust: ReturnType<typeof 
       probesApi(context),
       regionsApi(context),
       resultsApi(context),
+      checksApi(context),
+      evidenceApi(context),
       rejectsApi(context),
       tokensApi(context),
       signInLinksApi(context),

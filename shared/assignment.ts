@@ -19,6 +19,17 @@ const base = {
   replicas: z.int().positive(),
   retries: z.strictObject({ count: z.int().min(0), delayMs: z.int().min(0) }),
   robots: z.enum(['ignore', 'respect']),
+  /**
+   * What to tell of a failure beside what always is; absent for nothing. `sealed`: headers whose values are secrets
+   * though their names do not say so.
+   */
+  evidence: z
+    .object({
+      body: z.boolean().default(false),
+      trace: z.boolean().default(false),
+      sealed: z.array(z.string()).default([]),
+    })
+    .optional(),
   /** Epoch microseconds of the change that made this rev: the extra slot is counted from here. */
   changedAt: z.int(),
 };

@@ -48,6 +48,11 @@ const alwaysSecret = new Set([
 ]);
 const credentialName = /authori[sz]ation|cookie|token|secret|key|passw|credential|session|auth|signature/;
 
+/** Whether a header of this name is a secret by its name, whatever its case. */
+export function isCredentialName(name: string): boolean {
+  return credentialName.test(name.toLowerCase());
+}
+
 /** Every value that could be sealed, in a fixed order. */
 export function sealableValues(document: unknown): SecretValue[] {
   return sealable.flatMap((pattern) => [...valuesAt(document, pattern, [])]);

@@ -70,6 +70,10 @@ const baseShape = {
       z.string().max(255),
     )
     .default({}),
+  /** What is told of a failure beside what always is; `trace` sends a `traceparent` header with each check (W3C). */
+  evidence: z
+    .strictObject({ body: z.boolean().default(false), trace: z.boolean().default(false) })
+    .prefault({}),
   alert: distinct(z.string().min(1).max(100), 100).default([]),
   /** Places in `request` to be sealed beside those that always are (endpoint-secrets.ts). Taken in, never shown. */
   secrets: z.array(secretPlace).max(200).optional(),

@@ -73,4 +73,5 @@ export type Observation = Pick<
   | 'truncated'
   | 'tls'
   | 'facts'
+  | 'evidence'
 >;

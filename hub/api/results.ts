@@ -5,17 +5,18 @@ import type { HubContext } from '../context.ts';
 import { Problem } from '../problem.ts';
 import { findEndpointId } from '../store/find-endpoint-id.ts';
 import { listResults, type ResultsCursor } from '../store/list-results.ts';
+import type { Registry } from '../trust/registry.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { apiRouter, type Operator, requireRegion, requireScope } from './operator.ts';
 
-const us = z.int().openapi({ example: 1_780_000_000_000_000, description: 'Epoch microseconds' });
+export const us = z.int().openapi({ example: 1_780_000_000_000_000, description: 'Epoch microseconds' });
 const spanUs = z
   .int()
   .nullable()
   .openapi({ example: 1234, description: 'Microseconds; null where not reached' });
 const failureCode = z.enum(failureCodes as [(typeof failureCodes)[number], ...typeof failureCodes]);
 
-const resultSchema = z
+export const resultSchema = z
   .object({
     endpoint: z.string().openapi({ example: 'shop' }),
     endpointId: z.int(),
@@ -66,7 +67,7 @@ const resultSchema = z
   .openapi('Result');
 
 /** An instant as people or programs write it, in epoch microseconds. */
-const instant = z
+export const instant = z
   .string()
   .max(40)
   .transform((text, context) => {
@@ -119,46 +120,54 @@ const list = createRoute({
   },
 });
 
-const placeSchema = z.tuple([
+export const placeSchema = z.tuple([
   z.int().min(0).max(8_640_000_000_000_000),
   z.int().min(0).max(32_767),
   z.int().min(0),
 ]);
 
-function placeOf([scheduledAt, regionId, probeId]: z.output<typeof placeSchema>): ResultsCursor {
+export function placeOf([scheduledAt, regionId, probeId]: z.output<typeof placeSchema>): ResultsCursor {
   return { scheduledAt, regionId, probeId };
 }
 
 type Needs = Pick<HubContext, 'db' | 'registry'>;
 
-/** Rows as PostgreSQL has them under the names people use. */
-export function resultsApi({ db, registry }: Needs) {
-  const app = apiRouter();
-
-  function regionIdsFor(operator: Operator, region: string | undefined): number[] {
-    if (region !== undefined) requireRegion(operator, region);
-    const seen = registry
-      .regions()
-      .filter(({ name }) =>
-        region === undefined ? (operator.regions?.includes(name) ?? true) : name === region,
-      );
-    if (region !== undefined && seen.length === 0) {
-      throw new Problem(404, 'region.unknown', `there is no region ${region}`);
-    }
-    return seen.map(({ id }) => id);
+/** The regions that this operator may read, or the one that is asked for. Throws Problem 403 or 404. */
+export function regionIdsFor(registry: Registry, operator: Operator, region: string | undefined): number[] {
+  if (region !== undefined) requireRegion(operator, region);
+  const seen = registry
+    .regions()
+    .filter(({ name }) =>
+      region === undefined ? (operator.regions?.includes(name) ?? true) : name === region,
+    );
+  if (region !== undefined && seen.length === 0) {
+    throw new Problem(404, 'region.unknown', `there is no region ${region}`);
   }
+  return seen.map(({ id }) => id);
+}
 
-  const present = (endpoint: string, { regionId, ...result }: Result) => ({
+/** Under the names people use; what was seen of a failure has an address of its own. */
+export function presentResult(
+  registry: Registry,
+  endpoint: string,
+  { regionId, evidence: _, ...result }: Result,
+): z.output<typeof resultSchema> {
+  return {
     ...result,
     endpoint,
     region: registry.regionById(regionId)?.name ?? String(regionId),
     probe: registry.probeById(result.probeId)?.name ?? null,
-  });
+  };
+}
+
+/** Rows as PostgreSQL has them under the names people use. */
+export function resultsApi({ db, registry }: Needs) {
+  const app = apiRouter();
 
   app.openapi(list, async (context) => {
     const operator = requireScope(context, 'read');
     const { endpoint, region, from, to, limit, cursor } = context.req.valid('query');
-    const regionIds = regionIdsFor(operator, region);
+    const regionIds = regionIdsFor(registry, operator, region);
     const endpointId = await findEndpointId(db, endpoint);
     if (endpointId === null) throw new Problem(404, 'endpoint.unknown', `there is no endpoint ${endpoint}`);
     const after = cursor === undefined ? null : placeOf(readCursor(cursor, placeSchema));
@@ -174,7 +183,7 @@ export function resultsApi({ db, registry }: Needs) {
     const last = page.at(-1);
     return context.json(
       {
-        results: page.map((row) => present(endpoint, row)),
+        results: page.map((row) => presentResult(registry, endpoint, row)),
         cursor:
           rows.length > limit && last ? writeCursor([last.scheduledAt, last.regionId, last.probeId]) : null,
       },

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from '../store/database.ts';
 import { findDuplicateResults } from '../store/find-duplicate-results.ts';
+import { insertEvidence } from '../store/insert-evidence.ts';
 import { copyResults, insertResults, maxRowsPerStatement, type ResultRow } from '../store/insert-results.ts';
 import { newestOfEach, upsertLatestResults } from '../store/upsert-latest-results.ts';
 import type { CertificateIds } from './certificates.ts';
@@ -42,6 +43,7 @@ export async function storeResults(
   for (const { result } of there) repeaters.note(result.probeId);
   const stored = there.size === 0 ? rows : rows.filter((row) => !there.has(row));
   for (const chunk of chunksOf(newestOfEach(stored))) await upsertLatestResults(sql, chunk);
+  await insertEvidence(sql, stored);
   return { rows: stored.length, duplicates: [...there].map(duplicateSlot) };
 }
 

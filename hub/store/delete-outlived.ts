@@ -19,6 +19,17 @@ export async function deleteOutlived(sql: Sql, oldestUs: number, limit = 10_000)
   return deleted;
 }
 
+/** Whatever results are kept for. */
+export const evidenceDays = 7;
+
+export async function deleteOutlivedEvidence(sql: Sql, oldestUs: number, limit = 50_000): Promise<number> {
+  return sql.run(
+    `delete from evidence where ctid = any(array(
+       select ctid from evidence where scheduled_at < $1::timestamptz limit $2::int))`,
+    [new Date(oldestUs / 1000), limit],
+  );
+}
+
 /** The newest results of endpoints that were deleted so long ago that no other result of theirs is left. */
 export async function deleteForgottenLatest(sql: Sql, oldestUs: number, limit = 10_000): Promise<number> {
   return sql.run(

@@ -7,6 +7,8 @@ import {
   deleteForgottenReplicas,
   deleteForgottenStreams,
   deleteOutlived,
+  deleteOutlivedEvidence,
+  evidenceDays,
 } from './delete-outlived.ts';
 import { dayUs, type Partition, type PartitionPolicy, planPartitions } from './partition-plan.ts';
 import {
@@ -61,7 +63,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   let skewUs = 0;
 
   async function tend(): Promise<void> {
-    const { create, drop, outlivedUs } = await asKeeper(db, async (sql) => {
+    const { create, drop, nowUs } = await asKeeper(db, async (sql) => {
       const clocks = { hubUs: now(), databaseUs: await databaseNow(sql) };
       compareClocks(clocks.hubUs - clocks.databaseUs);
       const sealed = await readSeal(sql);
@@ -72,13 +74,12 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       if (sealed === null) {
         await moveSeal(sql, Math.min(...[...existing, ...plan.create].map(({ fromUs }) => fromUs)));
       }
-      const outlivedUs = Math.min(clocks.hubUs, clocks.databaseUs) - policy().retentionDays * dayUs;
-      return { ...plan, outlivedUs };
+      return { ...plan, nowUs: Math.min(clocks.hubUs, clocks.databaseUs) };
     });
     await look();
     if (create.length > 0) log.info({ partitions: create.length }, 'partitions made');
     await narrow();
-    await tidy(drop, outlivedUs).catch((error: unknown) =>
+    await tidy(drop, nowUs).catch((error: unknown) =>
       log.warn({ err: error }, 'what has outlived retention could not be dropped: later'),
     );
   }
@@ -122,7 +123,8 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   }
 
   /** What may wait: a partition that somebody reads is dropped another time, and holds up no start. */
-  async function tidy(drop: readonly Partition[], oldestUs: number): Promise<void> {
+  async function tidy(drop: readonly Partition[], nowUs: number): Promise<void> {
+    const oldestUs = nowUs - policy().retentionDays * dayUs;
     for (const partition of drop) {
       await patiently(() => asKeeper(db, (sql) => dropPartition(sql, partition), { lockMs: dropLockMs }));
       sealedUs = Math.max(sealedUs, partition.toUs);
@@ -132,6 +134,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       db,
       async (sql) =>
         (await deleteOutlived(sql, oldestUs)) +
+        (await deleteOutlivedEvidence(sql, nowUs - evidenceDays * dayUs)) +
         (await deleteForgottenStreams(sql, oldestUs)) +
         (await deleteForgottenLatest(sql, oldestUs)) +
         (await deleteForgottenCertificates(sql, oldestUs)) +

@@ -21,7 +21,7 @@ export interface ResultsQuery {
   readonly limit: number;
 }
 
-interface ResultRow {
+export interface ResultRow {
   endpoint_id: number;
   region_id: number;
   scheduled_us: number;
@@ -51,13 +51,15 @@ interface ResultRow {
   facts: Facts | null;
 }
 
-// Instants as text: neither a Date nor a double holds them to the microsecond.
-const text = `
-select r.endpoint_id, r.region_id, (extract(epoch from r.scheduled_at) * 1000000)::int8 as scheduled_us, r.probe_id,
+/** What resultOf reads, of `results r`. Instants as text: neither a Date nor a double holds them to the microsecond. */
+export const resultColumns = `r.endpoint_id, r.region_id, (extract(epoch from r.scheduled_at) * 1000000)::int8 as scheduled_us, r.probe_id,
   r.rev, r.kind, r.outcome, r.suspect, r.truncated, r.attempts, r.redirects, r.status, r.late_by_us, r.dns_us,
   r.connect_us, r.tls_us, r.wait_us, r.transfer_us, r.total_us, r.bytes, r.failure_code, r.failure_message,
   r.first_failure, r.http_version, r.remote_ip, r.facts,
-  coalesce(r.tls, (select facts from certificates c where c.id = r.tls_id)) as tls
+  coalesce(r.tls, (select facts from certificates c where c.id = r.tls_id)) as tls`;
+
+const text = `
+select ${resultColumns}
 from unnest($2::int2[]) as wanted (region_id)
 cross join lateral (
   select * from results
@@ -87,13 +89,13 @@ export async function listResults(sql: Sql, query: ResultsQuery): Promise<Result
 }
 
 /** Microseconds that a Date would cut. */
-function instant(us: number): string {
+export function instant(us: number): string {
   const whole = Math.floor(us / 1_000_000);
   const rest = String(us - whole * 1_000_000).padStart(6, '0');
   return new Date(whole * 1000).toISOString().replace('.000Z', `.${rest}Z`);
 }
 
-function resultOf(row: ResultRow): Result {
+export function resultOf(row: ResultRow): Result {
   const code = row.failure_code !== null && isFailureCode(row.failure_code) ? row.failure_code : null;
   const first = row.first_failure !== null && isFailureCode(row.first_failure) ? row.first_failure : null;
   return {

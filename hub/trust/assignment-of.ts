@@ -1,16 +1,27 @@
 import * as z from 'zod';
 import type { EncodedAssignment } from '../../shared/assignment.ts';
-import { type Endpoint, protocolOfUrl, timeoutOf } from '../../shared/endpoint.ts';
+import { type Endpoint, protocolOfUrl, sealedMark, timeoutOf } from '../../shared/endpoint.ts';
+import { isShownHeader } from '../../shared/evidence.ts';
 import type { ProtocolRules } from '../../shared/protocol-rules.ts';
-import { protocols } from '../../shared/protocols.ts';
+import { type ProtocolName, protocols } from '../../shared/protocols.ts';
 import type { TrustedEndpoint } from './catalog.ts';
 
 export type { EncodedAssignment };
 
-/** An endpoint as its probes receive it: without what only the hub decides by. `revealed`: with its secrets in clear. */
-export function assignmentOf(trusted: TrustedEndpoint, revealed: Endpoint): EncodedAssignment {
+/**
+ * An endpoint as its probes receive it: without what only the hub decides by, and without what has its default, which
+ * the probe knows. So a probe that is older than a field reads all endpoints that do not use it: the first ones refuse
+ * what they do not know. `revealed`: with its secrets in clear.
+ */
+export function assignmentOf(
+  trusted: Omit<TrustedEndpoint, 'deleted'>,
+  revealed: Endpoint,
+): EncodedAssignment {
   const { name, url, interval, replicas, retries, robots, request, expect } = revealed;
-  const rules: ProtocolRules = protocols[protocolOfUrl(url) ?? 'http'];
+  const protocol = protocolOfUrl(url) ?? 'http';
+  const rules: ProtocolRules = protocols[protocol];
+  const usual = defaultsOf(protocol);
+  const evidence = evidenceOf(trusted.endpoint);
   return {
     id: trusted.id,
     rev: trusted.rev,
@@ -22,9 +33,63 @@ export function assignmentOf(trusted: TrustedEndpoint, revealed: Endpoint): Enco
     retries: { count: retries.count, delayMs: retries.delay },
     robots,
     changedAt: trusted.changedAtUs,
-    request: z.encode(rules.request, request),
-    expect: z.encode(rules.expect, expect),
+    ...(evidence && { evidence }),
+    request: withoutDefaults(z.encode(rules.request, request), usual.request),
+    expect: withoutDefaults(z.encode(rules.expect, expect), usual.expect),
   };
+}
+
+/** Of headers that evidence shows those whose values are sealed all the same: the probe gets them in clear. */
+function evidenceOf({ evidence: { body, trace }, request }: Endpoint): EncodedAssignment['evidence'] {
+  const { headers = {}, metadata = {} } = request as {
+    headers?: Record<string, string>;
+    metadata?: Record<string, string>;
+  };
+  const sealed = [...Object.entries(headers), ...Object.entries(metadata)]
+    .filter(([name, value]) => value === sealedMark && isShownHeader(name.toLowerCase()))
+    .map(([name]) => name.toLowerCase());
+  if (!body && !trace && sealed.length === 0) return undefined;
+  return { body, trace, sealed };
+}
+
+interface Defaults {
+  readonly request: unknown;
+  readonly expect: unknown;
+}
+const known = new Map<ProtocolName, Defaults>();
+
+function defaultsOf(protocol: ProtocolName): Defaults {
+  let found = known.get(protocol);
+  if (!found) {
+    const { request, expect }: ProtocolRules = protocols[protocol];
+    found = {
+      request: z.encode(request, request.parse({})),
+      expect: z.encode(expect, expect.parse({})),
+    };
+    known.set(protocol, found);
+  }
+  return found;
+}
+
+/** Lists are whole or, where they are the default, not there. */
+function withoutDefaults(encoded: unknown, defaults: unknown): unknown {
+  if (!isMapping(encoded) || !isMapping(defaults)) return encoded;
+  const kept: [string, unknown][] = [];
+  for (const [key, value] of Object.entries(encoded)) {
+    const usual = defaults[key];
+    if (value === usual) continue;
+    if (isMapping(value) && isMapping(usual)) {
+      const inner = withoutDefaults(value, usual);
+      if (Object.keys(inner as object).length > 0) kept.push([key, inner]);
+    } else if (!Array.isArray(value) || JSON.stringify(value) !== JSON.stringify(usual)) {
+      kept.push([key, value]);
+    }
+  }
+  return Object.fromEntries(kept);
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 /** Whether the region's probes shall check it. */

@@ -2,13 +2,16 @@ import type { Socket } from 'node:net';
 import {
   checkServerIdentity,
   connect,
+  type DetailedPeerCertificate,
   type PeerCertificate,
   type SecureContext,
   type TLSSocket,
 } from 'node:tls';
+import { type CertificateEvidence, evidenceText } from '../../shared/evidence.ts';
 import { clipUtf8, type Failure, type FailureCode, failure } from '../../shared/failure.ts';
 import type { TlsFacts } from '../../shared/result.ts';
 import { type Attempt, addPhase, interrupted } from './attempt.ts';
+import { noteErrno } from './trace.ts';
 
 export interface HandshakeOptions {
   readonly context: SecureContext;
@@ -50,6 +53,8 @@ export function handshake(
       attempt.interrupt = null;
       addPhase(attempt, 'tls', began);
       if ('socket' in outcome) return resolve(outcome);
+      // What is remembered of its certificate may not be what it sent this time: an intermediate may be missing.
+      if (facts) attempt.trace.certificates = chainOf(wholeChain());
       socket.destroy();
       resolve({ failure: outcome, facts });
     };
@@ -62,7 +67,7 @@ export function handshake(
       ALPNProtocols: [...options.alpn],
       checkServerIdentity(_, certificate) {
         // Node has parsed the certificate for this call; asking for it again would cost as much again.
-        facts = factsOf(socket, certificate);
+        note(certificate);
         return options.verify ? checkServerIdentity(options.name, certificate) : undefined;
       },
     });
@@ -70,14 +75,25 @@ export function handshake(
     // getPeerX509Certificate takes the certificate away from whoever asks later: Node 24.21.)
     const parse = socket.getPeerCertificate;
     socket.getPeerCertificate = (() => parse.call(socket, false)) as TLSSocket['getPeerCertificate'];
+    const wholeChain = () => parse.call(socket, true) as DetailedPeerCertificate;
+    const note = (certificate: PeerCertificate) => {
+      const said = certificateFacts(certificate, wholeChain);
+      if (!said) return;
+      const { chain, ...leaf } = said;
+      facts = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().standardName, ...leaf };
+      attempt.trace.certificates = chain;
+    };
     attempt.interrupt = (why) => done(interrupted(why, 'tls', attempt));
-    socket.on('error', (error: NodeJS.ErrnoException) => done(handshakeFailure(error)));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      noteErrno(attempt.trace, error);
+      done(handshakeFailure(error));
+    });
     // The other side went without a word; an error, where there is one, has come before.
     socket.once('close', () =>
       done(failure('tls.handshake', 'the connection closed during the TLS handshake')),
     );
     socket.once('secureConnect', () => {
-      facts ??= factsOf(socket, socket.getPeerCertificate());
+      if (!facts) note(socket.getPeerCertificate());
       const wrong = options.verify ? (socket.authorizationError as unknown) : null;
       if (wrong) return done(certificateFailure(wrong, options.name));
       done({ socket, facts });
@@ -89,13 +105,17 @@ interface CertificateFacts {
   readonly notAfter: number;
   readonly issuer: string;
   readonly fingerprint: string;
+  readonly chain: readonly CertificateEvidence[];
 }
 
 /** The certificate object is built anew on each handshake, what it says hardly changes. */
 const remembered = new Map<string, CertificateFacts>();
 const rememberedMost = 5000;
 
-function factsOf(socket: TLSSocket, certificate: PeerCertificate): TlsFacts | null {
+function certificateFacts(
+  certificate: PeerCertificate,
+  wholeChain: () => DetailedPeerCertificate,
+): CertificateFacts | null {
   const fingerprint = (certificate as Partial<PeerCertificate>).fingerprint256;
   if (fingerprint === undefined) return null;
   let said = remembered.get(fingerprint);
@@ -104,19 +124,44 @@ function factsOf(socket: TLSSocket, certificate: PeerCertificate): TlsFacts | nu
       notAfter: Math.floor(Date.parse(certificate.valid_to) / 1000) || 0,
       issuer: issuerOf(certificate),
       fingerprint: fingerprint.replaceAll(':', '').toLowerCase(),
+      chain: chainOf(wholeChain()),
     };
     if (remembered.size >= rememberedMost) remembered.clear();
     remembered.set(fingerprint, said);
   }
-  return { version: socket.getProtocol() ?? '', cipher: socket.getCipher().standardName, ...said };
+  return said;
+}
+
+const longestChain = 6;
+
+/** Its own first; what this machine's own trust added at the end is in it. */
+function chainOf(leaf: DetailedPeerCertificate | null): CertificateEvidence[] {
+  const chain: CertificateEvidence[] = [];
+  const seen = new Set<string>();
+  for (let at: Partial<DetailedPeerCertificate> | null | undefined = leaf; at; at = at.issuerCertificate) {
+    const sha256 = at.fingerprint256?.replaceAll(':', '').toLowerCase();
+    // A root is its own issuer.
+    if (sha256 === undefined || seen.has(sha256) || chain.length === longestChain) break;
+    seen.add(sha256);
+    chain.push({
+      subject: evidenceText(nameOf(at.subject), 200),
+      issuer: evidenceText(nameOf(at.issuer), 200),
+      notAfter: Math.floor(Date.parse(at.valid_to ?? '') / 1000) || 0,
+      sha256,
+    });
+  }
+  return chain;
 }
 
 function issuerOf({ issuer }: PeerCertificate): string {
-  const fields = issuer as unknown as Record<string, string | string[] | undefined>;
-  const text = Object.entries(fields ?? {})
+  return clipUtf8(nameOf(issuer).replaceAll('\0', '\ufffd'), 200);
+}
+
+function nameOf(name: unknown): string {
+  const fields = name as Record<string, string | string[] | undefined> | null | undefined;
+  return Object.entries(fields ?? {})
     .flatMap(([key, value]) => (value === undefined ? [] : [value].flat().map((each) => `${key}=${each}`)))
     .join(', ');
-  return clipUtf8(text.replaceAll('\0', '\ufffd'), 200);
 }
 
 /** X509_V_ERR names, as Node gives them. What is not named here is a matter of trust. */

@@ -5,6 +5,7 @@ import { type Attempt, addPhase, type Interruption, interrupted, type Phase } fr
 import { type BodyShare, gatherBody } from './body-room.ts';
 import { handshakeFailure } from './handshake.ts';
 import type { Hop } from './http-plan.ts';
+import { noteBody, noteErrno } from './trace.ts';
 
 /** What a stranger may send before it is enough. */
 export const maxHeaderBytes = 65_536;
@@ -112,6 +113,7 @@ export function exchange(
         if (settled) return false;
         const room = options.maxBodyBytes - bytes;
         bytes += chunk.length;
+        noteBody(attempt.trace, chunk);
         const fitting = chunk.length > room ? chunk.subarray(0, room) : chunk;
         if (keep && !options.share.take(fitting.length)) {
           fail(failure('probe.saturated', 'the bodies of other checks leave no room for one more'));
@@ -127,6 +129,8 @@ export function exchange(
       onError(error) {
         // RFC 9110, section 8.6: a 304 may say the length of what it does not send; undici counts it as missing.
         if (status === 304 && bytes === 0 && isLengthMismatch(error)) return finish(false);
+        if (settled) return;
+        noteErrno(attempt.trace, error);
         fail(exchangeFailure(error, status !== null, bytes));
       },
     };

@@ -12,6 +12,7 @@ import {
 } from './http-exchange.ts';
 import type { Hop } from './http-plan.ts';
 import { http2Failure, openHttp2, serverEnded } from './http2-session.ts';
+import { noteBody, noteErrno } from './trace.ts';
 
 /** `exchange` over HTTP/2: one connection, one stream, the same clocks and caps. */
 export function exchangeHttp2(
@@ -49,7 +50,9 @@ export function exchangeHttp2(
       resolve({ failure: why, status, httpVersion: status === null ? null : httpVersion, bytes });
     };
     const broke = (error: Error) => {
-      if (!settled) fail(http2Failure(error, status !== null, bytes));
+      if (settled) return;
+      noteErrno(attempt.trace, error);
+      fail(http2Failure(error, status !== null, bytes));
     };
     const session = openHttp2(socket, hop.url.origin, wireBytesFor(options.maxBodyBytes), broke);
     attempt.interrupt = (why) => fail(interrupted(why, phase, attempt));
@@ -79,6 +82,7 @@ export function exchangeHttp2(
       if (settled) return;
       const room = options.maxBodyBytes - bytes;
       bytes += chunk.length;
+      noteBody(attempt.trace, chunk);
       const fitting = chunk.length > room ? chunk.subarray(0, room) : chunk;
       if (keep && !options.share.take(fitting.length))
         return fail(failure('probe.saturated', 'the bodies of other checks leave no room for one more'));

@@ -44,6 +44,7 @@ export function observed(
     outcome: wrong ? outcomeOf(wrong.code) : quality ? 'degraded' : 'up',
     failure: wrong ?? quality?.failure ?? null,
     ...findings,
+    evidence: null,
     timings: {
       dns: toUs(dns),
       connect: toUs(connect),

@@ -3,7 +3,7 @@ import { type Failure, failure } from '../../shared/failure.ts';
 import { type ProtocolName, protocolOfUrl } from '../../shared/protocols.ts';
 import type { Observation } from '../../shared/result.ts';
 import type { TargetPolicy } from '../policy/target-policy.ts';
-import { type StopSignal, stopSignal } from './attempt.ts';
+import { type StopSignal, stopSignal, withTrace } from './attempt.ts';
 import { createBodyRoom } from './body-room.ts';
 import type { Checker } from './check.ts';
 import { createDestinationGate, type DestinationLimits, destinationLimits } from './destination-gate.ts';
@@ -20,9 +20,11 @@ import { type PingDeps, preparePing } from './ping.ts';
 import { type RunPing, runPing } from './ping-command.ts';
 import { createPingTurns } from './ping-turns.ts';
 import type { Environment } from './probe-values.ts';
+import { renderEvidence } from './render-evidence.ts';
 import { createNameResolver } from './resolve.ts';
 import { createRobotsGate } from './robots.ts';
 import { createTlsContexts } from './tls-contexts.ts';
+import { newTrace, traceIdOf } from './trace.ts';
 import { prepareWs, type WsDeps } from './ws.ts';
 
 export interface CheckerOptions {
@@ -92,13 +94,24 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
     return (protocols[protocol] as Prepare<ProtocolName>)(assignment, deps);
   };
   return {
-    async check(assignment, signal) {
+    async check(assignment, signal, wish = null) {
       let ready = prepared.get(assignment);
       if (!ready) {
         ready = prepare(assignment);
         prepared.set(assignment, ready);
       }
-      return typeof ready === 'function' ? ready(stopSignal(signal)) : notRun(ready);
+      if (typeof ready !== 'function') return notRun(ready);
+      const stop = stopSignal(signal);
+      if (!wish && !assignment.evidence?.trace) return ready(stop);
+      const trace = newTrace(assignment.evidence);
+      const seen = await ready(withTrace(stop, trace));
+      const traceId = trace.request && traceIdOf(trace);
+      const evidence =
+        wish && seen.outcome === 'down' && seen.failure?.code !== wish.unless
+          ? renderEvidence(trace, assignment, options.env)
+          : null;
+      if (traceId === null && evidence === null) return seen;
+      return { ...seen, facts: traceId === null ? seen.facts : { ...seen.facts, traceId }, evidence };
     },
     async close() {
       resolver.close();

@@ -1,6 +1,7 @@
 import type { Assignment } from '../../shared/assignment.ts';
 import type { FailureCode } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
+import type { EvidenceWish } from '../checks/check.ts';
 import type { MeasuredChecker } from './measured.ts';
 
 /** What came of a slot after its retries. */
@@ -24,16 +25,22 @@ export async function attempt(
     endUs,
     nowUs,
     signal,
-  }: { readonly endUs: number; readonly nowUs: () => number; readonly signal: AbortSignal },
+    wish = null,
+  }: {
+    readonly endUs: number;
+    readonly nowUs: () => number;
+    readonly signal: AbortSignal;
+    readonly wish?: EvidenceWish | null;
+  },
 ): Promise<Attempted> {
   const { retries, timeoutMs } = assignment;
-  let { observation, disturbed } = await checker.check(assignment, signal);
+  let { observation, disturbed } = await checker.check(assignment, signal, wish);
   const first = observation.failure?.code ?? null;
   let attempts = 1;
   while (observation.outcome === 'down' && attempts <= retries.count && !signal.aborted) {
     if (nowUs() + (retries.delayMs + timeoutMs) * 1000 > endUs) break;
     if (!(await rest(retries.delayMs, signal))) break;
-    const next = await checker.check(assignment, signal);
+    const next = await checker.check(assignment, signal, wish);
     // One that this probe's own limits forbid tells nothing: the failure in hand counts.
     if (next.observation.failure?.code === 'probe.saturated') break;
     ({ observation, disturbed } = next);

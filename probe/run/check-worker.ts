@@ -1,12 +1,18 @@
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { Assignment } from '../../shared/assignment.ts';
+import type { EvidenceWish } from '../checks/check.ts';
 import { type CheckerTerms, makeChecker } from './make-checker.ts';
 import { type Measured, measured } from './measured.ts';
 import { watchNoise } from './noise.ts';
 
 /** To a thread that checks. An assignment travels once; after that its endpoint's id stands for it. */
 export type ToWorker =
-  | { readonly check: number; readonly endpointId: number; readonly assignment: Assignment | null }
+  | {
+      readonly check: number;
+      readonly endpointId: number;
+      readonly assignment: Assignment | null;
+      readonly wish: EvidenceWish | null;
+    }
   | { readonly cut: number }
   | { readonly forget: true };
 
@@ -41,11 +47,11 @@ async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<v
   setInterval(() => say({ noiseUs: noise.minuteUs() }), noiseEveryMs).unref();
   const checker = measured(await makeChecker(terms), noise);
 
-  async function check(id: number, assignment: Assignment): Promise<void> {
+  async function check(id: number, assignment: Assignment, wish: EvidenceWish | null): Promise<void> {
     const cut = new AbortController();
     running.set(id, cut);
     try {
-      say({ done: id, measured: await checker.check(assignment, cut.signal) });
+      say({ done: id, measured: await checker.check(assignment, cut.signal, wish) });
     } catch (error) {
       say({ failed: id, why: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {
@@ -62,10 +68,10 @@ async function runCheckWorker(port: MessagePort, terms: CheckerTerms): Promise<v
       assignments.clear();
       return;
     }
-    const { endpointId, assignment } = message;
+    const { endpointId, assignment, wish } = message;
     if (assignment) assignments.set(endpointId, assignment);
     const known = assignments.get(endpointId);
-    if (known) void check(message.check, known);
+    if (known) void check(message.check, known, wish);
     else say({ failed: message.check, why: `endpoint ${endpointId} was never told to this thread` });
   });
   say({ ready: true });

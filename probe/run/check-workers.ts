@@ -98,7 +98,7 @@ export async function startCheckWorkers(
   }
 
   return {
-    check(assignment, signal) {
+    check(assignment, signal, wish = null) {
       const lane = lanes[assignment.id % count];
       if (!lane?.worker) return Promise.reject(new Error(deadThread));
       lastId += 1;
@@ -121,7 +121,7 @@ export async function startCheckWorkers(
           send({ forget: true });
         }
         if (!isTold) lane.told.set(assignment.id, assignment);
-        send({ check: id, endpointId: assignment.id, assignment: isTold ? null : assignment });
+        send({ check: id, endpointId: assignment.id, assignment: isTold ? null : assignment, wish });
       });
     },
     noiseUs: () => Math.max(...lanes.map((lane) => lane.noiseUs)),

@@ -10,13 +10,13 @@ export function limited(checker: MeasuredChecker, limits: readonly Limit[]): Mea
   if (limits.length === 0) return checker;
   return {
     ...checker,
-    check(assignment, signal) {
+    check(assignment, signal, wish) {
       for (const limit of limits) {
         const why = limit();
         if (why === null) continue;
         return Promise.resolve({ observation: notRun(failure('probe.saturated', why)), disturbed: false });
       }
-      return checker.check(assignment, signal);
+      return checker.check(assignment, signal, wish);
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { Assignment } from '../../shared/assignment.ts';
 import type { Observation } from '../../shared/result.ts';
-import type { Checker } from '../checks/check.ts';
+import type { Checker, EvidenceWish } from '../checks/check.ts';
 import type { Noise } from './noise.ts';
 
 /** An attempt, and whether the process that measured it stood still meanwhile. */
@@ -11,7 +11,7 @@ export interface Measured {
 
 /** A checker whose own thread is watched. */
 export interface MeasuredChecker {
-  check(assignment: Assignment, signal: AbortSignal): Promise<Measured>;
+  check(assignment: Assignment, signal: AbortSignal, wish?: EvidenceWish | null): Promise<Measured>;
   /** As `Noise.minuteUs`, of the noisiest thread. */
   noiseUs(): number;
   close(): Promise<void>;
@@ -22,9 +22,9 @@ const mostStallShare = 0.1;
 
 export function measured(checker: Checker, noise: Noise): MeasuredChecker {
   return {
-    async check(assignment, signal) {
+    async check(assignment, signal, wish) {
       const sinceMs = performance.now();
-      const observation = await checker.check(assignment, signal);
+      const observation = await checker.check(assignment, signal, wish);
       const tookMs = performance.now() - sinceMs;
       return { observation, disturbed: noise.worstStallMs(sinceMs) > tookMs * mostStallShare };
     },

@@ -3,6 +3,7 @@ import type { Assignment } from '../../shared/assignment.ts';
 import { type FailureCode, failure, type Outcome, outcomeOf } from '../../shared/failure.ts';
 import type { Observation, Result, ResultKind } from '../../shared/result.ts';
 import { attempt } from './attempts.ts';
+import { createEvidenceWatch, type EvidenceWatch } from './evidence-watch.ts';
 import type { MeasuredChecker } from './measured.ts';
 
 /** A check that is to run now. Instants are epoch microseconds on hub time. */
@@ -35,6 +36,7 @@ export interface RunnerOptions {
   readonly emit: (result: Result, urgent: boolean) => void;
   readonly log: Logger;
   readonly mostAtOnce: number;
+  readonly evidence?: EvidenceWatch;
 }
 
 /** What waits for its turn longer than this would tell of another instant than its slot. */
@@ -60,10 +62,12 @@ const nothingMeasured: Omit<Observation, 'outcome' | 'failure'> = {
   truncated: false,
   tls: null,
   facts: null,
+  evidence: null,
 };
 
 export function createRunner(options: RunnerOptions): Runner {
   const { probeId, regionId, checker, nowUs, emit, log, mostAtOnce } = options;
+  const evidence = options.evidence ?? createEvidenceWatch();
   const running = new Set<Running>();
   /** The slot check of each endpoint that runs or waits. */
   const slots = new Map<number, Running | null>();
@@ -112,7 +116,12 @@ export function createRunner(options: RunnerOptions): Runner {
     running.add(mine);
     if (kind === 'slot') slots.set(assignment.id, mine);
     try {
-      const done = await attempt(checker, assignment, { endUs: nextUs, nowUs, signal: mine.cut.signal });
+      const done = await attempt(checker, assignment, {
+        endUs: nextUs,
+        nowUs,
+        signal: mine.cut.signal,
+        wish: evidence.wish(assignment.id),
+      });
       if (mine.cut.signal.aborted && stopping) return;
       report(task, { ...done.observation, ...done, startedAt, suspect: done.disturbed });
     } catch (error) {
@@ -192,7 +201,13 @@ export function createRunner(options: RunnerOptions): Runner {
         truncated,
         tls,
         facts,
-        evidence: null,
+        evidence: evidence.take({
+          endpointId: assignment.id,
+          outcome,
+          code: failure?.code ?? null,
+          suspect,
+          evidence: seen.evidence,
+        }),
         lateBy: startedAt - scheduledAtUs,
       },
       isNews(assignment.id, kind, outcome),

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
 import { parseHosts, parseSearchList, searchNames } from '../../../probe/checks/hosts-file.ts';
 import { createNameResolver, type IpFamily } from '../../../probe/checks/resolve.ts';
+import { newTrace } from '../../../probe/checks/trace.ts';
 import { type DnsServer, startDnsServer, type Zone } from './dns-server.ts';
 import { checkOnce, startChecker } from './scene.ts';
 import { type RawServer, says, startRawServer, whole } from './servers.ts';
@@ -142,7 +143,8 @@ describe('the files of this machine', () => {
     const resolver = await createNameResolver({ server: dns.address, hostsFile, resolvConf });
     const timings = { dns: null, connect: null, tls: null, wait: null, transfer: null };
     const pause = () => () => undefined;
-    const attempt = { interrupt: null, ended: null, beganMs: 0, timeoutMs: 1000, timings, pause };
+    const trace = newTrace();
+    const attempt = { interrupt: null, ended: null, beganMs: 0, timeoutMs: 1000, timings, trace, pause };
     const found = (host: string, family: IpFamily = 'any') => resolver.resolve(host, family, attempt);
     expect(await found('db')).toEqual(['10.9.8.7', 'fd00::5']);
     expect(await found('DB', '6')).toEqual(['fd00::5']);

@@ -179,6 +179,7 @@ describe('the waterfall', () => {
     bytes: 512,
     truncated: true,
     facts: null,
+    evidence: null,
     tls: {
       version: 'TLSv1.3',
       cipher: 'x',

@@ -19,6 +19,7 @@ function observation(code: FailureCode | null): Observation {
     bytes: 5,
     truncated: false,
     facts: null,
+    evidence: null,
     tls: null,
   };
 }
@@ -128,7 +129,6 @@ describe('a result', () => {
         scheduledAt: due,
         startedAt: due + 1500,
         lateBy: 1500,
-        evidence: null,
         attempts: 1,
         firstFailure: null,
         suspect: false,
