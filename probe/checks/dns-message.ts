@@ -1,12 +1,12 @@
 import { type DnsQuestion, dnsRcodes, dnsTypes } from '../../shared/dns-question.ts';
-import { type DnsName, DnsUnreadable } from './dns-name.ts';
+import { DnsUnreadable, type KnownNames } from './dns-name.ts';
 import { type DnsRecord, readRecord } from './dns-record.ts';
 
 /**
  * Questions written and answers read (RFC 1035, section 4). Every offset and length here is a stranger's. dns-packet
  * 5.6.1 follows pointers without a limit: one answer of 64 KiB whose 4,000 names end in a chain of 8,000 pointers
- * keeps it busy for 188 ms, this reader refuses it in well under one. It also reads names as UTF-8, where two names
- * can look the same. Tests hold this reader against it.
+ * keeps it busy for 188 ms. It also reads names as UTF-8, where two of them can look the same. Tests hold this reader
+ * against it.
  */
 export interface DnsFlags {
   /** Authoritative answer. */
@@ -129,7 +129,7 @@ export function sameQuestion(
 export function readMessage(bytes: Buffer, question: number): DnsMessage | { readonly problem: string } {
   const head = readHead(bytes);
   if (!head) return { problem: 'it has no header' };
-  const names = new Map<number, DnsName>();
+  const names: KnownNames = new Map();
   const edns: DnsRecord[] = [];
   let at = headBytes + question;
   const section = (count: number): DnsRecord[] => {

@@ -8,53 +8,71 @@ export interface DnsName {
   readonly end: number;
 }
 
-/** Names in real answers have one or two; BIND and Unbound follow many more, which only costs them time. */
-const mostPointers = 16;
+/** A name, or the rest of one, by where it begins. */
+interface Suffix {
+  /** Empty for the root. */
+  readonly text: string;
+  readonly end: number;
+  /** Bytes of the whole name on the wire. */
+  readonly length: number;
+}
+export type KnownNames = Map<number, Suffix>;
+
+/** RFC 1035, section 3.1. */
 const mostNameBytes = 255;
 
+interface Step {
+  readonly at: number;
+  /** Of the label that begins here; null: a pointer. */
+  readonly size: number | null;
+}
+
 /**
- * RFC 1035, section 4.1.4. A pointer leads back, and only so many are followed. `known` holds names by where a
- * pointer leads, so that a thousand records of one name read it once.
+ * RFC 1035, section 4.1.4: labels, and pointers that lead back. `known` holds whatever was read before, each label by
+ * where it stands: no byte is looked at twice, so that a message costs by its size, however its names are woven.
  */
-export function readName(bytes: Buffer, start: number, known: Map<number, DnsName>): DnsName {
-  let at = start;
+export function readName(bytes: Buffer, start: number, known: KnownNames): DnsName {
+  const steps: Step[] = [];
   let lowest = start;
-  let end = -1;
-  let pointers = 0;
-  let length = 1;
-  let text = '';
-  let firstTarget = -1;
+  let at = start;
+  let rest: Suffix | undefined;
   for (;;) {
+    rest = known.get(at);
+    if (rest) break;
     const size = bytes[at];
     if (size === undefined) throw new DnsUnreadable('a name goes beyond its end');
+    if (size === 0) {
+      rest = { text: '', end: at + 1, length: 1 };
+      break;
+    }
     if (size >= 0xc0) {
       const low = bytes[at + 1];
       if (low === undefined) throw new DnsUnreadable('a name goes beyond its end');
       const target = ((size & 0x3f) << 8) | low;
-      if (end < 0) end = at + 2;
-      pointers += 1;
       if (target >= lowest) throw new DnsUnreadable('a name points to itself or ahead');
-      if (pointers > mostPointers) throw new DnsUnreadable(`a name has more than ${mostPointers} pointers`);
-      if (text === '' && firstTarget < 0) {
-        const before = known.get(target);
-        if (before) return { text: before.text, end };
-        firstTarget = target;
-      }
+      steps.push({ at, size: null });
       lowest = target;
       at = target;
       continue;
     }
     if (size > 63) throw new DnsUnreadable('a label has a length that none can have');
-    if (size === 0) break;
-    length += size + 1;
-    if (length > mostNameBytes) throw new DnsUnreadable('a name is longer than 255 bytes');
     if (at + 1 + size > bytes.length) throw new DnsUnreadable('a name goes beyond its end');
-    text += `${labelText(bytes, at + 1, at + 1 + size)}.`;
+    steps.push({ at, size });
     at += size + 1;
   }
-  const name = { text: text || '.', end: end < 0 ? at + 1 : end };
-  if (firstTarget >= 0) known.set(firstTarget, name);
-  return name;
+  for (let index = steps.length - 1; index >= 0; index -= 1) {
+    const step = steps[index];
+    if (!step) break;
+    rest = joined(bytes, step, rest);
+    known.set(step.at, rest);
+  }
+  return { text: rest.text || '.', end: rest.end };
+}
+
+function joined(bytes: Buffer, { at, size }: Step, { text, end, length }: Suffix): Suffix {
+  if (size === null) return { text, length, end: at + 2 };
+  if (length + size + 1 > mostNameBytes) throw new DnsUnreadable('a name is longer than 255 bytes');
+  return { text: `${labelText(bytes, at + 1, at + 1 + size)}.${text}`, length: length + size + 1, end };
 }
 
 function labelText(bytes: Buffer, start: number, end: number): string {

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { type DnsName, DnsUnreadable, readName } from './dns-name.ts';
+import { type DnsName, DnsUnreadable, type KnownNames, readName } from './dns-name.ts';
 
 /** One record as it came. Texts are a stranger's. */
 export interface DnsRecord {
@@ -18,14 +18,12 @@ export interface DnsRecord {
   readonly raw: Buffer;
 }
 
-type Known = Map<number, DnsName>;
-
 /** What stands in a record, up to its end: nothing is read beyond it but where a name points back to. */
 interface Content {
   readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
-  readonly known: Known;
+  readonly known: KnownNames;
 }
 
 interface Read {
@@ -61,7 +59,7 @@ const kinds: ReadonlyMap<number, Kind> = new Map<number, Kind>([
 export function readRecord(
   bytes: Buffer,
   at: number,
-  known: Known,
+  known: KnownNames,
 ): { readonly record: DnsRecord; readonly end: number } {
   const name = readName(bytes, at, known);
   const start = name.end + 10;
