@@ -1,4 +1,5 @@
-"""The health service of gRPC on the C core: PORT TLS_PORT CERT KEY. Answers are bytes: no generated code is needed."""
+"""The health service of gRPC on the C core: PORT TLS_PORT CERT KEY [SERVICE=STATUS]... Answers are bytes: no generated
+code is needed."""
 import sys
 import time
 from concurrent import futures
@@ -31,7 +32,10 @@ class Health(grpc.GenericRpcHandler):
         return None
 
 
-port, tls_port, cert, key = sys.argv[1:5]
+port, tls_port, cert, key, *more = sys.argv[1:]
+for each in more:
+    name, _, status = each.partition("=")
+    answers[name.encode()] = int(status)
 server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[Health()])
 server.add_insecure_port("127.0.0.1:" + port)
 pair = (open(key, "rb").read(), open(cert, "rb").read())
