@@ -37,6 +37,20 @@ export function patternProblem({ pattern, engine }: Pattern): string | null {
   }
 }
 
+/** The groups of a pattern that compiles: how many, and those that have a name. */
+export function patternGroups({ pattern, engine }: Pattern): {
+  readonly count: number;
+  readonly names: readonly string[];
+} {
+  if (engine === 're2') {
+    const compiled = RE2JS.compile(pattern);
+    return { count: compiled.groupCount(), names: Object.keys(compiled.namedGroups()) };
+  }
+  // With an empty alternative it matches anything, and tells its groups.
+  const match = new RegExp(`${pattern}|`, 'u').exec('');
+  return { count: (match?.length ?? 1) - 1, names: Object.keys(match?.groups ?? {}) };
+}
+
 /** The first lookahead or lookbehind; an escaped bracket or one in a character class opens none. */
 function findLookaround(pattern: string): { readonly opening: string; readonly index: number } | null {
   const part =

@@ -3,6 +3,8 @@ import { dnsRules } from './endpoint-dns.ts';
 import { grpcRules } from './endpoint-grpc.ts';
 import { httpRules } from './endpoint-http.ts';
 import { pingRules } from './endpoint-ping.ts';
+import { tcpRules } from './endpoint-tcp.ts';
+import { tlsRules } from './endpoint-tls.ts';
 import { wsRules } from './endpoint-ws.ts';
 
 /** Adding a protocol is one file with its rules and one line here, and one file and one line in probe/checks. */
@@ -12,6 +14,8 @@ export const protocols = {
   grpc: grpcRules,
   dns: dnsRules,
   ping: pingRules,
+  tcp: tcpRules,
+  tls: tlsRules,
 } as const;
 
 export type ProtocolName = keyof typeof protocols;

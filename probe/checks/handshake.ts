@@ -21,6 +21,17 @@ export interface HandshakeOptions {
   readonly serverName: string | null;
   readonly verify: boolean;
   readonly alpn: readonly string[];
+  /** For those who want to know more: a statement on revocation is asked for, and the whole chain is at hand. */
+  readonly observe?: (seen: HandshakeSeen) => void;
+}
+
+/** A handshake that came to its end, whatever the certificate is worth. */
+export interface HandshakeSeen {
+  readonly socket: TLSSocket;
+  /** From the server's own to the last authority that was sent or is known here. */
+  readonly certificate: DetailedPeerCertificate;
+  /** The OCSP response that came along (RFC 6066, section 8), DER; null: none. */
+  readonly staple: Buffer | null;
 }
 
 export interface Secured {
@@ -65,6 +76,7 @@ export function handshake(
       // Verified all the same: what is wrong is read below, after the certificate was looked at.
       rejectUnauthorized: false,
       ALPNProtocols: [...options.alpn],
+      ...(options.observe ? { requestOCSP: true } : {}),
       checkServerIdentity(_, certificate) {
         // Node has parsed the certificate for this call; asking for it again would cost as much again.
         note(certificate);
@@ -83,6 +95,8 @@ export function handshake(
       facts = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().standardName, ...leaf };
       attempt.trace.certificates = chain;
     };
+    let staple: Buffer | null = null;
+    if (options.observe) socket.on('OCSPResponse', (response: Buffer | null) => (staple = response));
     attempt.interrupt = (why) => done(interrupted(why, 'tls', attempt));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       noteErrno(attempt.trace, error);
@@ -94,6 +108,7 @@ export function handshake(
     );
     socket.once('secureConnect', () => {
       if (!facts) note(socket.getPeerCertificate());
+      options.observe?.({ socket, certificate: wholeChain(), staple });
       const wrong = options.verify ? (socket.authorizationError as unknown) : null;
       if (wrong) return done(certificateFailure(wrong, options.name));
       done({ socket, facts });
@@ -135,7 +150,7 @@ function certificateFacts(
 const longestChain = 6;
 
 /** Its own first; what this machine's own trust added at the end is in it. */
-function chainOf(leaf: DetailedPeerCertificate | null): CertificateEvidence[] {
+export function chainOf(leaf: DetailedPeerCertificate | null): CertificateEvidence[] {
   const chain: CertificateEvidence[] = [];
   const seen = new Set<string>();
   for (let at: Partial<DetailedPeerCertificate> | null | undefined = leaf; at; at = at.issuerCertificate) {
@@ -204,6 +219,8 @@ export function handshakeFailure(error: NodeJS.ErrnoException): Failure {
   const code = error.code ?? '';
   if (versionCodes.has(code))
     return failure('tls.version', 'the server speaks no TLS version that is allowed here');
+  const client = clientAlert(code);
+  if (client !== null) return failure('tls.client', client);
   if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL')
     return failure('protocol.refused', 'the server speaks none of the protocols that were offered (ALPN)');
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
@@ -215,4 +232,12 @@ export function handshakeFailure(error: NodeJS.ErrnoException): Failure {
     'tls.handshake',
     `TLS failed: ${typeof reason === 'string' ? reason : code || error.message}`,
   );
+}
+
+/** A server's alert about a certificate can only be about the client's. Null for others. */
+function clientAlert(code: string): string | null {
+  const alert = /^ERR_SSL_\w+_ALERT_(\w+)$/.exec(code)?.[1] ?? '';
+  if (alert === 'CERTIFICATE_REQUIRED') return 'the server asks for a client certificate: request.tls.cert';
+  if (!/^(BAD|UNSUPPORTED)_CERTIFICATE|^CERTIFICATE_|^UNKNOWN_CA$|^ACCESS_DENIED$/.test(alert)) return null;
+  return `the server refused the client certificate (${alert.toLowerCase().replaceAll('_', ' ')})`;
 }

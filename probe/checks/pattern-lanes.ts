@@ -1,6 +1,12 @@
 import type { Worker } from 'node:worker_threads';
-import { type Failure, failure } from '../../shared/failure.ts';
-import { type PatternAnswer, type PatternWork, startPatternWorker } from './pattern-worker.ts';
+import { type Failure, type FailureCode, failure } from '../../shared/failure.ts';
+import {
+  type PatternAnswer,
+  type PatternFound,
+  type PatternSearch,
+  type PatternWork,
+  startPatternWorker,
+} from './pattern-worker.ts';
 
 export interface PatternLimits {
   /** How long one check's patterns may keep the thread before it is killed. */
@@ -23,6 +29,17 @@ export const patternLimits: PatternLimits = {
 export interface PatternLanes {
   /** Null where everything is as expected, else the first failure; `probe.saturated` where the cap was reached. */
   run(work: PatternWork): Promise<Failure | null>;
+  /** The first text that matches, with its groups; null where none does. Failures as of `run`. */
+  find(search: PatternSearch): Promise<PatternFound | Failure | null>;
+  close(): Promise<void>;
+}
+
+type Work = PatternWork | PatternSearch;
+type Answer = Exclude<PatternAnswer, { ready: true }>;
+
+/** One thread's work, in turn. */
+interface Lane {
+  ask(work: Work): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -34,7 +51,14 @@ const startMs = 10_000;
 export function createPatternLanes(limits: PatternLimits = patternLimits): PatternLanes {
   const lanes = { re2: createLane(limits), ecmascript: createLane(limits) };
   return {
-    run: (work) => lanes[runsWild(work) ? 'ecmascript' : 're2'].run(work),
+    async run(work) {
+      const answer = await lanes[runsWild(work) ? 'ecmascript' : 're2'].ask(work);
+      return 'found' in answer ? null : failureOf(answer);
+    },
+    async find(search) {
+      const answer = await lanes[search.pattern.engine].ask(search);
+      return 'found' in answer ? answer.found : failureOf(answer);
+    },
     async close() {
       await Promise.all([lanes.re2.close(), lanes.ecmascript.close()]);
     },
@@ -50,19 +74,20 @@ function runsWild({ tests, body }: PatternWork): boolean {
   );
 }
 
-function charsOf({ tests, body }: PatternWork): number {
-  const texts = tests.flatMap((each) => each.texts);
+function charsOf(work: Work): number {
+  const texts = 'pattern' in work ? work.texts : work.tests.flatMap((each) => each.texts);
+  const body = 'pattern' in work ? null : work.body;
   return texts.reduce((sum, text) => sum + text.length, body?.text.length ?? 0);
 }
 
 interface Job {
-  readonly work: PatternWork;
+  readonly work: Work;
   readonly chars: number;
   readonly waitTimer: NodeJS.Timeout;
-  readonly done: (why: Failure | null) => void;
+  readonly done: (answer: Answer) => void;
 }
 
-function createLane(limits: PatternLimits): PatternLanes {
+function createLane(limits: PatternLimits): Lane {
   const waiting: Job[] = [];
   let waitingChars = 0;
   let worker: Worker | null = null;
@@ -75,16 +100,16 @@ function createLane(limits: PatternLimits): PatternLanes {
     worker = null;
     await dying?.terminate();
   };
-  const finish = (why: Failure | null) => {
+  const finish = (answer: Answer) => {
     clearTimeout(timer);
     const job = current;
     current = null;
-    job?.done(why);
+    job?.done(answer);
     next();
   };
   const giveUp = (detail: string) => {
     void kill();
-    finish(failure('probe.saturated', detail));
+    finish(failed('probe.saturated', detail));
   };
   const begin = (ready: Worker, job: Job) => {
     clearTimeout(timer);
@@ -97,12 +122,12 @@ function createLane(limits: PatternLimits): PatternLanes {
     made.on('message', (answer: PatternAnswer) => {
       if (worker !== made || !current) return;
       if ('ready' in answer) begin(made, current);
-      else finish(verdict(answer));
+      else finish(answer);
     });
     const died = (detail: string) => {
       if (worker !== made) return;
       worker = null;
-      if (current) finish(failure('probe.saturated', `the pattern engine stopped: ${detail}`));
+      if (current) finish(failed('probe.saturated', `the pattern engine stopped: ${detail}`));
     };
     made.on('error', (error: NodeJS.ErrnoException) => died(error.code ?? error.message));
     made.on('exit', (code) => died(`exit ${code}`));
@@ -127,18 +152,18 @@ function createLane(limits: PatternLimits): PatternLanes {
   };
 
   return {
-    run(work) {
+    ask(work) {
       const chars = charsOf(work);
-      if (closed) return Promise.resolve(failure('probe.internal', 'the probe stopped while the check ran'));
+      if (closed) return Promise.resolve(failed('probe.internal', 'the probe stopped while the check ran'));
       if (waiting.length >= limits.waitingMost || waitingChars + chars > limits.waitingCharsMost)
-        return Promise.resolve(failure('probe.saturated', 'too many bodies wait for their patterns'));
+        return Promise.resolve(failed('probe.saturated', 'too many bodies wait for their patterns'));
       return new Promise((done) => {
         const waitTimer = setTimeout(() => {
           const at = waiting.indexOf(job);
           if (at < 0) return;
           waiting.splice(at, 1);
           waitingChars -= chars;
-          done(failure('probe.saturated', `the patterns did not get their turn within ${limits.waitMs} ms`));
+          done(failed('probe.saturated', `the patterns did not get their turn within ${limits.waitMs} ms`));
         }, limits.waitMs);
         const job: Job = { work, chars, waitTimer, done };
         waiting.push(job);
@@ -151,7 +176,7 @@ function createLane(limits: PatternLimits): PatternLanes {
     async close() {
       closed = true;
       clearTimeout(timer);
-      const stopped = failure('probe.internal', 'the probe stopped while the check ran');
+      const stopped = failed('probe.internal', 'the probe stopped while the check ran');
       for (const job of waiting.splice(0)) {
         clearTimeout(job.waitTimer);
         job.done(stopped);
@@ -164,7 +189,9 @@ function createLane(limits: PatternLimits): PatternLanes {
   };
 }
 
-function verdict(answer: Exclude<PatternAnswer, { ready: true }>): Failure | null {
+const failed = (code: FailureCode, message: string): Answer => ({ failure: failure(code, message) });
+
+function failureOf(answer: Exclude<Answer, { found: unknown }>): Failure | null {
   if ('failure' in answer) return answer.failure;
   return failure('probe.internal', `a pattern cannot be used: ${answer.problem}`);
 }

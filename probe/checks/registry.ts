@@ -24,6 +24,8 @@ import { renderEvidence } from './render-evidence.ts';
 import { createNameResolver } from './resolve.ts';
 import { createRobotsGate } from './robots.ts';
 import { createTlsContexts } from './tls-contexts.ts';
+import { prepareTcp, type TcpDeps } from './tcp.ts';
+import { prepareTls } from './tls.ts';
 import { newTrace, traceIdOf } from './trace.ts';
 import { prepareWs, type WsDeps } from './ws.ts';
 
@@ -48,7 +50,7 @@ export interface CheckerOptions {
 }
 
 /** What all checks share: a protocol's file names the part that it needs. */
-export interface Deps extends HttpDeps, WsDeps, GrpcDeps, DnsDeps, PingDeps, PlanDeps {}
+export interface Deps extends HttpDeps, WsDeps, GrpcDeps, DnsDeps, PingDeps, TcpDeps, PlanDeps {}
 
 /** A protocol is a file, adding one is one line here. A failure where this probe cannot run the assignment. */
 const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
@@ -57,6 +59,8 @@ const protocols: { readonly [P in ProtocolName]: Prepare<P> } = {
   grpc: prepareGrpc,
   dns: prepareDns,
   ping: preparePing,
+  tcp: prepareTcp,
+  tls: prepareTls,
 };
 
 type Prepare<P extends ProtocolName> = (assignment: AssignmentOf<P>, deps: Deps) => Prepared | Failure;
