@@ -88,7 +88,7 @@ async function main(given: readonly string[]): Promise<number> {
   becomeFit(name);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) return complain(2, `there is no command '${name}': parallax --help lists them`);
-  const isOfHub = command[0] === 'hub' || (name === 'doctor' && argv[1] === 'hub');
+  const isOfHub = command[0] === 'hub' || (name === 'doctor' && argv[1] === 'hub') || isFromElsewhere(argv);
   const bundle = new URL(`./${isOfHub ? 'hub' : 'probe'}.js`, import.meta.url).href;
   const { run } = (await import(bundle)) as {
     run: (argv: readonly string[], context: CliContext) => Promise<number>;
@@ -146,6 +146,11 @@ function becomeFit(name: string): void {
   if (flags.length === 0 || !process.execve) return;
   const argv = [process.execPath, ...process.execArgv, ...flags, ...process.argv.slice(1)];
   process.execve(process.execPath, argv, { ...arenas, ...process.env } as Record<string, string>);
+}
+
+/** `check --from`: by probes, which the hub asks. */
+function isFromElsewhere([name, ...rest]: readonly string[]): boolean {
+  return name === 'check' && rest.some((word) => /^--from(=|$)/.test(word));
 }
 
 function takeEnvFile(given: readonly string[]): { envFile: string | undefined; argv: readonly string[] } {

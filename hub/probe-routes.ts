@@ -3,6 +3,7 @@ import { assignmentRoutes } from './api/assignments.ts';
 import { kafkaTokenRoutes } from './api/kafka-token.ts';
 import { leaseRoutes } from './api/lease.ts';
 import type { ApiEnv } from './api/operator.ts';
+import { orderRoutes } from './api/orders.ts';
 import { probeEnrollRoutes } from './api/probe-enroll.ts';
 import { bringNonce } from './api/probe-nonce.ts';
 import { relayRoutes } from './api/results-relay.ts';
@@ -26,6 +27,7 @@ export function probeRoutes(context: HubContext, leases: Leases, trust: TrustMet
   app.route('/', leaseRoutes({ prover, leases }));
   app.route('/', assignmentRoutes({ prover, leases }));
   app.route('/', kafkaTokenRoutes({ prover, keys, publicUrl, kafka, now }));
+  app.route('/', orderRoutes({ db, prover }));
   app.route('/', relayRoutes({ bus, prove: prover.proveThenRead }));
   return app;
 }

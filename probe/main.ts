@@ -20,6 +20,7 @@ import { createJobs } from './run/jobs.ts';
 import { type Limit, limited, memoryLimit, rateLimit } from './run/limited.ts';
 import type { MeasuredChecker } from './run/measured.ts';
 import { createOnce } from './run/once.ts';
+import { createOrders } from './run/orders.ts';
 import { createRunner } from './run/runner.ts';
 import { startTicker } from './run/timer.ts';
 import { createBreather } from './schedule/breather.ts';
@@ -143,6 +144,7 @@ async function watchOver(
   });
   const once = config.once ? createOnce(runner, nowUs, mostAtOnce) : null;
   const ending = new AbortController();
+  const orders = createOrders({ checker, link, nowUs, log });
   const jobs = createJobs({ regionId: region.id, schedule, run: runner.run });
 
   // A slot's way through the probe: due -> check -> result -> (whose fault?) -> outbox.
@@ -180,6 +182,7 @@ async function watchOver(
     const { durable, kafka, lingerMs } = claims;
     outbox.obey({ leaseVersion: claims.version, lingerMs, durable, kafka });
     jobs.take(claims.jobs);
+    orders.take(claims.orders ?? []);
   };
   const leases = createLeaseLoop({
     identity,
@@ -220,7 +223,10 @@ async function watchOver(
           probe: { id: probeId, name: config.name, region: region.name, hub },
           log,
         });
-  const watching = setInterval(() => orphan?.look(leases.away()), lookAtHubMs);
+  const watching = setInterval(() => {
+    orphan?.look(leases.away());
+    if (leases.away() !== null) network.doubt();
+  }, lookAtHubMs);
   if (once) setTimeout(() => once.isBegun() || ending.abort(), waitForWorkMs).unref();
   let delivered = true;
   try {
@@ -231,6 +237,7 @@ async function watchOver(
   } finally {
     clearInterval(watching);
     memory?.stop();
+    orders.stop();
     ticker.stop();
     const stoppedUs = nowUs();
     await runner.drain(AbortSignal.timeout(drainMs));

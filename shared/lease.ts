@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { orderSchema } from './order.ts';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 export const streamIdSchema = z.string().regex(/^[0-9a-f]{32}$/);
@@ -59,6 +60,8 @@ export const leaseClaimsSchema = z.object({
   durable: z.array(durableSchema).max(64),
   kafka: kafkaAccessSchema.nullable(),
   jobs: z.array(jobSchema).max(1000),
+  /** Checks that people wait for; absent for none. */
+  orders: z.array(orderSchema).max(20).optional(),
   /** Most milliseconds a result waits for its batch to fill. */
   lingerMs: z.int().min(10).max(60_000),
   /** Of `laterRequestFields`, those that this hub reads; absent for none. */

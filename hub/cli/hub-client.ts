@@ -6,6 +6,8 @@ import { Failed, UsageError } from '../../shared/command-line.ts';
 export interface HubClient {
   readonly origin: string;
   get<T>(path: string, query?: Query): Promise<T>;
+  /** Server-sent events of one answer, as they come. */
+  events(method: 'POST', path: string, body: unknown): AsyncIterable<{ event: string; data: unknown }>;
   send<T>(
     method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
@@ -84,7 +86,43 @@ export async function connectHub(env: Env, cwd: string, signal: AbortSignal): Pr
       return call('GET', search ? `${path}?${search}` : path);
     },
     send: call,
+    events: (method, path, body) => readEvents(origin, token, method, path, body, signal),
   };
+}
+
+/** An answer of more than this without an end is none of ours. */
+const maxEventChars = 1_000_000;
+const eventsTimeoutMs = 30_000;
+
+async function* readEvents(
+  origin: string,
+  token: string,
+  method: string,
+  path: string,
+  body: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<{ event: string; data: unknown }> {
+  const answer = await fetch(`${origin}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(eventsTimeoutMs)]),
+  }).catch((error: Error) => {
+    throw new Failed(`cannot reach the hub at ${origin}: ${reasonOf(error)}. Is it running?`);
+  });
+  if (!answer.ok || !answer.body) throw refusal(answer.status, await answer.text(), origin);
+  let rest = '';
+  for await (const text of answer.body.pipeThrough(new TextDecoderStream())) {
+    rest += text;
+    const parts = rest.split('\n\n');
+    rest = parts.pop() ?? '';
+    if (rest.length > maxEventChars) throw new Failed(`${origin} answers without an end`);
+    for (const part of parts) {
+      const field = (name: string) => new RegExp(`^${name}: ?(.*)$`, 'm').exec(part)?.[1];
+      const data = field('data');
+      if (data !== undefined) yield { event: field('event') ?? 'message', data: JSON.parse(data) };
+    }
+  }
 }
 
 /** One of the two alone would be half of another hub's: it must not lead to the one beside us. */

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { auditCommand } from './audit.ts';
 import { benchCommand } from './bench.ts';
+import { checkFromCommand } from './check-from.ts';
 import { completionCommand } from './completion.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
@@ -24,6 +25,7 @@ import { upCommand } from './up.ts';
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   bench: benchCommand,
   endpoints: endpointsCommand,
+  check: checkFromCommand,
   demo: demoCommand,
   doctor: doctorCommand,
   probes: probesCommand,

@@ -1,7 +1,7 @@
 import type { Sql } from './database.ts';
 
 /** What replicas tell one another, so that a change is in force everywhere at once. */
-export const changeTopics = ['endpoints', 'probes', 'shards', 'results', 'jobs'] as const;
+export const changeTopics = ['endpoints', 'probes', 'shards', 'results', 'jobs', 'orders'] as const;
 export type ChangeTopic = (typeof changeTopics)[number];
 
 export interface Changes {

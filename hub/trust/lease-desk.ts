@@ -7,6 +7,7 @@ import {
   type LeaseRequest,
   laterRequestFields,
 } from '../../shared/lease.ts';
+import type { OrderBook } from '../orders/order-book.ts';
 import { Problem } from '../problem.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { HubKeys } from './keys.ts';
@@ -41,6 +42,8 @@ export interface LeaseDeskOptions {
   readonly arrivals: Arrivals;
   readonly manifests: Pick<Manifests, 'of'>;
   readonly jobs: LeaseJobs;
+  /** Checks that people wait for. */
+  readonly orders: Pick<OrderBook, 'waiting' | 'take'>;
   /** How many probes are about: sets how long results wait for company. */
   readonly probesAbout: () => number;
   /** A probe asked that this replica has told nothing yet. */
@@ -83,7 +86,7 @@ const mostJobs = 1000;
 const mostTold = 50_000;
 
 export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
-  const { keys, registry, arrivals, manifests, jobs, metrics, now } = options;
+  const { keys, registry, arrivals, manifests, jobs, orders, metrics, now } = options;
   const { waitMs = 8000, mostWaiting = 20_000 } = options;
   const polls = new Map<number, Poll>();
   const pending = createPendingProbes(registry.probeById, waitMs);
@@ -103,7 +106,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       manifest: manifests.of(probe)?.digest ?? null,
       durable,
       terms: terms(),
-      jobs: jobs.waiting(probe),
+      jobs: jobs.waiting(probe) + orders.waiting(probe.id),
     };
     const durableGapMs = durableGapMsFor(polls.size);
     const spreadMs = spreadMsFor(probe.id, Math.max(polls.size, options.probesAbout()), waitMs);
@@ -198,6 +201,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       durable: [...poll.durable],
       kafka: options.kafka,
       jobs: jobs.take(probe, mostJobs),
+      ...(orders.waiting(probe.id) > 0 && { orders: orders.take(probe.id) }),
       lingerMs: lingerMsFor(options.probesAbout()),
       reads: [...laterRequestFields],
       now: nowUs,

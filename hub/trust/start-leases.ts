@@ -3,6 +3,7 @@ import type { Registry as MetricsRegistry } from 'prom-client';
 import type { KafkaAccess } from '../../shared/lease.ts';
 import type { HubConfig } from '../config.ts';
 import { topicNames } from '../ingest/topics.ts';
+import { createOrderBook } from '../orders/order-book.ts';
 import type { Changes } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { countSeenProbes } from '../store/list-shard-probes.ts';
@@ -14,12 +15,16 @@ import { createLeaseDesk, type LeaseDesk, type LeaseJobs } from './lease-desk.ts
 import { createLeaseMetrics, type LeaseMetrics } from './lease-metrics.ts';
 import { createManifests, type Manifests } from './manifests.ts';
 import type { Registry } from './registry.ts';
+import { createSecretBox } from './sealed-secrets.ts';
 import { createShardDocuments, type ShardDocuments } from './shard-documents.ts';
 import { type ShardKeeper, startShardKeeper } from './shard-keeper.ts';
 import { type ShardOwners, startShardOwners } from './shard-owners.ts';
 
 export interface LeasesOptions {
-  readonly config: Pick<HubConfig, 'publicUrl' | 'leaseTtlSeconds' | 'env' | 'kafka'>;
+  readonly config: Pick<
+    HubConfig,
+    'publicUrl' | 'leaseTtlSeconds' | 'env' | 'kafka' | 'secret' | 'alsoSecrets'
+  >;
   readonly db: Database;
   readonly keys: Pick<HubKeys, 'lease'>;
   readonly registry: Registry;
@@ -66,6 +71,8 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
     now,
   });
   const probes = countProbes(db, now, log);
+  const box = createSecretBox(config.secret, config.alsoSecrets);
+  const orders = createOrderBook({ db, changes, box, log });
   const desk = createLeaseDesk({
     publicUrl: config.publicUrl,
     leaseTtlSeconds: config.leaseTtlSeconds,
@@ -75,6 +82,7 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
     arrivals: createArrivals({ db, now, leaseTtlSeconds: config.leaseTtlSeconds }),
     manifests,
     jobs,
+    orders,
     probesAbout: probes.about,
     onFirst: keeper.nudge,
     metrics,
@@ -87,6 +95,7 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
     documents.subscribe((regionIds) => desk.lookAgain(regionIds)),
     catalog.subscribe(() => keeper.nudge()),
     changes.subscribe('jobs', () => desk.lookAgain()),
+    orders.subscribe((regionIds) => desk.lookAgain(regionIds)),
     changes.subscribe('probes', () => {
       // Its own listener reads the same: who comes second waits for the one look.
       registry.refresh().then(
@@ -109,6 +118,7 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
       for (const each of unsubscribe) each();
       desk.stop();
       probes.stop();
+      orders.stop();
       owners.stop();
       await Promise.all([keeper.stop(), durable.stop(), documents.stop()]);
     },

@@ -32,6 +32,7 @@ function open(over: Partial<LeaseDeskOptions> = {}) {
       of: ({ id }) => ({ digest: digestOf(manifests.get(id) ?? 0), bytes: new Uint8Array() }),
     },
     jobs: { waiting: () => 0, take: () => [] },
+    orders: { waiting: () => 0, take: () => [] },
     probesAbout: () => probes.size,
     onFirst: () => undefined,
     metrics: createLeaseMetrics(),

@@ -59,6 +59,8 @@ export interface LeaseSceneOptions {
   readonly catalog?: MemoryCatalog;
 }
 
+export const testSecret = new Uint8Array(32).fill(7);
+
 /** Leases and assignments on a real socket, over a real database, real keys and the real prover. */
 export async function leaseScene(options: LeaseSceneOptions = {}): Promise<LeaseScene> {
   const { beside, waitMs, kafka = null, jobs } = options;
@@ -70,6 +72,8 @@ export async function leaseScene(options: LeaseSceneOptions = {}): Promise<Lease
       publicUrl,
       leaseTtlSeconds: 21_600,
       env: 'test',
+      secret: testSecret,
+      alsoSecrets: [],
       kafka: kafka && ({ probes: kafka } as HubKafkaConfig),
     },
     db: trust.db,
