@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { insertResults } from '../../hub/store/insert-results.ts';
+import { upsertLatestResults } from '../../hub/store/upsert-latest-results.ts';
+import type { Result } from '../../shared/result.ts';
 import { resultKey } from '../flow/spool-witness.ts';
-import { makeScene, type Scene, type TestProbe } from '../hub/ingest/scene.ts';
+import { makeScene, resultOf, type Scene, type TestProbe } from '../hub/ingest/scene.ts';
 import { type Allowed, type Checker, createChecker } from './check.ts';
 import type { KafkaLog, Signed } from './kafka-log.ts';
 import type { TooDurable } from './lease-witness.ts';
 import type { ChaosNetwork } from './network.ts';
+import { saidOf } from './said.ts';
 import type { Acknowledged } from './spools.ts';
 
 let scene: Scene;
@@ -39,7 +43,7 @@ let checker: Checker;
 
 beforeEach(async () => {
   endpoint += 1;
-  await scene.db.run('truncate results, gaps, rejects, reject_counts');
+  await scene.db.run('truncate results, latest_results, gaps, rejects, reject_counts, audit_log');
   world = {
     acknowledged: new Map(),
     signed: new Map(),
@@ -88,6 +92,9 @@ interface One {
   readonly spooled?: boolean;
   readonly signed?: boolean;
   readonly stored?: boolean;
+  readonly status?: number;
+  /** What of it is stored otherwise than it was signed. */
+  readonly over?: Partial<Result>;
 }
 
 let slots = 0;
@@ -97,19 +104,25 @@ async function result(one: One = {}): Promise<string> {
   const { by = probe, seq = 1, spooled = true, signed = true, stored = true } = one;
   slots += 1;
   const scheduledAt = one.at ?? scene.nowUs - 60_000_000 + slots;
+  const says = { endpointId: endpoint, status: one.status ?? null };
   const key = resultKey({ endpointId: endpoint, regionId: by.regionId, scheduledAt, probeId: by.id });
   if (spooled) world.acknowledged.set(key, { key, stream, seq, scheduledAt });
   if (signed) {
-    world.signed.set(key, { regionId: by.regionId, probeId: by.id, scheduledAt, startedAt: scheduledAt });
+    world.signed.set(key, {
+      regionId: by.regionId,
+      probeId: by.id,
+      scheduledAt,
+      startedAt: scheduledAt,
+      said: new Set([saidOf(resultOf(by, scheduledAt, says))]),
+    });
   }
   if (stored) {
-    await scene.db.run(
-      `insert into results (endpoint_id, region_id, scheduled_at, probe_id, rev, kind, outcome, suspect, truncated,
-                            attempts, redirects, late_by_us, bytes, total_us)
-       values ($1::int8, $2::int2, to_timestamp($3::float8 / 1000000), $4::int8, 1, 0, 0, false, false,
-               1, 0, 0, 4, 3)`,
-      [endpoint, one.regionId ?? by.regionId, scheduledAt, by.id],
-    );
+    const row = {
+      regionId: one.regionId ?? by.regionId,
+      result: resultOf(by, scheduledAt, { ...says, ...one.over }),
+    };
+    await insertResults(scene.db, [row]);
+    await scene.db.transaction((sql) => upsertLatestResults(sql, [row]));
   }
   return key;
 }
@@ -225,8 +238,8 @@ test('a duplicate is excused for the probe whose spool was spoilt, until that ro
 });
 
 test('what was destroyed must be told where the probe can see that it is gone', async () => {
-  const unseen = await result({ stored: false, seq: 3 });
-  const seen = await result({ stored: false, seq: 2 });
+  const unseen = await result({ stored: false, signed: false, seq: 3 });
+  const seen = await result({ stored: false, signed: false, seq: 2 });
   const over = { destroyed: new Set([unseen, seen]) };
   expect(await found(over)).toEqual([]);
   expect((await checker.check(allowed(over))).counts).toMatchObject({ 'destroyed without a word': 2 });
@@ -285,16 +298,47 @@ test.each([
   ['failing', 200, 1, ['3 region: answers are stored that the target never gives']],
   ['ok', 503, 1, ['3 region: answers are stored that the target never gives']],
 ])('%s: a row with status %i of a target that was asked %i times', async (kind, status, asked, what) => {
-  await result();
+  await result({ status });
   const path = `/${kind}/${endpoint}`;
   await scene.db.run(
     `insert into endpoints (id, name, rev, spec, sealed, source, changed_at, mac) overriding system value
      values ($1::int8, $2::text, 1, jsonb_build_object('url', 'http://127.0.0.1:1' || $3::text), '{}', 'test', now(), '')`,
     [endpoint, `${kind}-${endpoint}`, path],
   );
-  await scene.db.run('update results set status = $1::int2', [status]);
   world.asked.set(path, asked);
   expect(await found()).toEqual(what);
+});
+
+test.each<[string, Partial<Result>]>([
+  ['another outcome', { outcome: 'degraded' }],
+  [
+    'another time',
+    { timings: { dns: 1000, connect: 2000, tls: 3000, wait: 4000, transfer: 501, total: 10_500 } },
+  ],
+  ['another address', { remoteIp: null }],
+])('a row with %s than was signed', async (_, over) => {
+  await result();
+  expect(await found()).toEqual([]);
+  await result({ over });
+  expect(await found()).toEqual(['3 region: 1 rows say what nobody signed']);
+});
+
+test('a pair whose newest result is not the newest', async () => {
+  await result();
+  await result({ at: scene.nowUs - 30_000_000 });
+  expect(await found()).toEqual([]);
+  await scene.db.run("update latest_results set scheduled_at = scheduled_at - interval '1 s'");
+  expect(await found()).toEqual(['1 exactly once: 1 pairs whose newest is another']);
+});
+
+test('what a fault destroyed, and was in the log by then, is not excused unless the log lost it too', async () => {
+  const key = await result({ stored: false });
+  const over = { destroyed: new Set([key]) };
+  expect(await found(over)).toEqual(['1 exactly once: 1 acknowledged results are nowhere']);
+  await scene.db.run(
+    "insert into audit_log (actor, action, subject) values ('hub:ingest', 'alarm.log_dropped', 'topic')",
+  );
+  expect(await found(over)).toEqual([]);
 });
 
 test('a connection to where nobody may go', async () => {

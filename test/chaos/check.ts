@@ -1,4 +1,5 @@
 import { resultKey } from '../flow/spool-witness.ts';
+import { asSigned } from './invariants/as-signed.ts';
 import { durableIsCommitted } from './invariants/durable.ts';
 import { exactlyOnce } from './invariants/exactly-once.ts';
 import {
@@ -24,6 +25,7 @@ import type { Acknowledged } from './spools.ts';
 const invariants = [
   exactlyOnce,
   asTargetsAnswered,
+  asSigned,
   signedAndPlaced,
   withinPolicy,
   underLease,

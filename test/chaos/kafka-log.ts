@@ -5,6 +5,7 @@ import { endsWithin } from '../../hub/process/tethered.ts';
 import type { Database } from '../../hub/store/database.ts';
 import { openBatch } from '../../shared/batch.ts';
 import { resultKey } from '../flow/spool-witness.ts';
+import { saidOf } from './said.ts';
 
 /** One result in a batch whose signature holds, and the region of the key that signed. */
 export interface Signed {
@@ -12,6 +13,8 @@ export interface Signed {
   readonly probeId: number;
   readonly scheduledAt: number;
   readonly startedAt: number;
+  /** What it says, as saidOf writes it; several where its probe signed several under one key. */
+  readonly said: ReadonlySet<string>;
 }
 
 export interface KafkaLog {
@@ -81,11 +84,13 @@ export async function readKafkaLog({ address, topic, db }: KafkaLogOptions): Pro
     try {
       const { results } = openBatch(message.value ?? Buffer.alloc(0), String(schema));
       for (const result of results) {
-        signed.set(resultKey({ ...result, regionId: key.regionId }), {
+        const name = resultKey({ ...result, regionId: key.regionId });
+        signed.set(name, {
           regionId: key.regionId,
           probeId: key.id,
           scheduledAt: result.scheduledAt,
           startedAt: result.startedAt,
+          said: new Set(signed.get(name)?.said).add(saidOf(result)),
         });
       }
     } catch {

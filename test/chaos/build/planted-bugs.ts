@@ -159,6 +159,18 @@ export const plantedBugs: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'row-says-otherwise',
+    what: 'a column is written with the value of its neighbour',
+    faults: ['probe.kill'],
+    patches: [
+      {
+        file: 'hub/store/insert-results.ts',
+        find: 'out.int4(clampInt4(r.timings.connect));',
+        replace: 'out.int4(clampInt4(r.timings.dns));',
+      },
+    ],
+  },
+  {
     name: 'policy-off',
     what: 'the probe connects wherever an endpoint points to',
     faults: ['probe.kill'],

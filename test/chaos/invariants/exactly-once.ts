@@ -63,6 +63,7 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     if (whole.has(reason)) refusedSeqs.add(`${stream}|${seq}`);
     else if (content) refusedResults.add(keyInside(content));
   }
+  const onlyThere = await destroyedAlone(evidence);
   const inGap = ({ key, stream, seq, scheduledAt }: Acknowledged) =>
     gaps.some((gap) => {
       const overTime = scheduledAt >= gap.from_us && scheduledAt <= gap.to_us;
@@ -78,7 +79,7 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     if (stored.has(one.key) || one.scheduledAt / 1000 > untilMs) continue;
     if (refusedSeqs.has(`${one.stream}|${one.seq}`) || refusedResults.has(one.key) || inGap(one)) continue;
     if (toBeTold.has(one.key)) untold.push(one);
-    if (destroyed.has(one.key)) silent += 1;
+    if (onlyThere(one)) silent += 1;
     else lost.push(one);
   }
 
@@ -146,6 +147,25 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     'destroyed without a word': silent,
   };
   return { violations, counts };
+}
+
+/**
+ * Whether a fault destroyed it where it was and it was nowhere else: what had come to Kafka's log by then is stored by
+ * that, unless the log lost it before the hub had read it, or its probe was revoked meanwhile.
+ */
+async function destroyedAlone({
+  network,
+  destroyed,
+  signed,
+}: Evidence): Promise<(one: Acknowledged) => boolean> {
+  const { droppedUs, revoked } = await network.db().one<{ droppedUs: number; revoked: number[] }>(
+    `select coalesce((select (extract(epoch from max(at)) * 1000000)::int8 from audit_log
+                      where action = 'alarm.log_dropped'), 0) as "droppedUs",
+            array(select id::int from probes where status = 'revoked') as revoked`,
+  );
+  return ({ key, scheduledAt }) =>
+    destroyed.has(key) &&
+    (!signed.has(key) || scheduledAt < droppedUs || revoked.includes(Number(key.split('|')[3])));
 }
 
 function isDouble({ reason }: Refusal): boolean {
