@@ -44,7 +44,7 @@ export function judgeAnswer(expect: DnsExpect, question: DnsQuestion, message: D
 
 function judgeRcode(expect: DnsExpect, { rcode, extendedError }: DnsMessage): Failure | null {
   if ((expect.rcode as readonly string[]).includes(rcode)) return null;
-  const why = extendedError === null ? '' : ` (${extendedError})`;
+  const why = extendedError === null ? '' : `: ${extendedError}`;
   return failure('expect.rcode', `answered ${rcode}, expected ${expect.rcode.join(' or ')}${why}`);
 }
 

@@ -1,4 +1,5 @@
 import { type DnsQuestion, dnsRcodes, dnsTypes } from '../../shared/dns-question.ts';
+import { extendedErrorOf } from './dns-extended-error.ts';
 import { DnsUnreadable, type KnownNames } from './dns-name.ts';
 import { type DnsRecord, readRecord } from './dns-record.ts';
 
@@ -44,7 +45,7 @@ export interface DnsMessage {
   /** Without EDNS's own. */
   readonly additional: readonly DnsRecord[];
   readonly edns: boolean;
-  /** Why the server has no better answer (RFC 8914): code and text, from a stranger. */
+  /** Why the server has no better answer: `9 DNSKEY Missing (text of its own)`. From a stranger. */
   readonly extendedError: string | null;
 }
 
@@ -167,17 +168,4 @@ export function readMessage(bytes: Buffer, question: number): DnsMessage | { rea
 
 export function rcodeName(code: number): string {
   return dnsRcodes[code] ?? (code === 16 ? 'BADVERS' : `RCODE${code}`);
-}
-
-const extendedErrorOption = 15;
-
-function extendedErrorOf(options: Buffer): string | null {
-  for (let at = 0; at + 4 <= options.length; ) {
-    const length = options.readUInt16BE(at + 2);
-    const data = options.subarray(at + 4, at + 4 + length);
-    if (options.readUInt16BE(at) === extendedErrorOption && data.length >= 2)
-      return `${data.readUInt16BE(0)} ${data.subarray(2).toString('utf8')}`.trim();
-    at += 4 + length;
-  }
-  return null;
 }

@@ -163,7 +163,7 @@ describe('answers that dns-packet wrote', () => {
       rcode: 'RCODE18',
       flags: { aa: false, tc: false, rd: false, ra: true, ad: true, cd: false },
       edns: true,
-      extendedError: '9 no DNSKEY',
+      extendedError: '9 DNSKEY Missing (no DNSKEY)',
       additional: [],
     });
     expect(read(responded({ flags: 3 }))).toMatchObject({

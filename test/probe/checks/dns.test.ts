@@ -557,8 +557,8 @@ describe('expectations', () => {
       datagram: says({ flags: 2, answers: [], additionals: [{ type: 'OPT', name: '.', options: [option] }] }),
     };
     const { failure, facts } = await run();
-    expect(failure?.message).toBe('answered SERVFAIL, expected NOERROR (6 signature expired)');
-    expect(facts).toMatchObject({ extendedError: '6 signature expired' });
+    expect(failure?.message).toBe('answered SERVFAIL, expected NOERROR: 6 DNSSEC Bogus (signature expired)');
+    expect(facts).toMatchObject({ extendedError: '6 DNSSEC Bogus (signature expired)' });
   });
 });
 
