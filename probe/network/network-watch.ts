@@ -20,6 +20,8 @@ import { createStandings } from './standings.ts';
 export interface NetworkWatch {
   /** Passes the result on, at once nearly always; held for a look at the network where it is doubtful. */
   take(result: Result, urgent: boolean): void;
+  /** Something else than a result speaks against the network: it is looked at, though not in a circle. */
+  doubt(): void;
   report(): NetworkReport;
   /** Results that wait for a look. */
   held(): number;
@@ -106,6 +108,7 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
   let own: { readonly atMs: number; readonly networks: readonly string[] } | null = null;
   let wake: () => void = () => undefined;
   let asked = false;
+  let lookedMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let dnsUsed = false;
 
@@ -173,8 +176,8 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
     const suspicious = suspiciousOf(result, known, ownNow());
     const { news, scope } = standings.note({
       endpointId,
-      good: outcome !== 'down',
-      scope: result.remoteIp === null ? null : suspicious.scope,
+      code: outcome === 'down' ? suspicious.code : null,
+      scope: result.remoteIp === null && suspicious.named ? null : suspicious.scope,
       intervalUs: known ? known.intervalMs * 1000 : defaultIntervalUs,
       atUs: now * 1000,
     });
@@ -258,6 +261,7 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
         const look = await lookAround(witnesses);
         if (stopped) return;
         last = look;
+        lookedMs = steadyMs();
         judge(fromMs);
       } catch (error) {
         log.error({ err: error }, 'the look at the network failed: this is a bug');
@@ -292,6 +296,9 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
   void run();
   return {
     take,
+    doubt() {
+      if (steadyMs() - lookedMs >= timing.doubtMs) wake();
+    },
     report: () => report,
     held: () => held.length,
     stop() {

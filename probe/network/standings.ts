@@ -1,11 +1,11 @@
-import type { Scope } from './scope.ts';
-import { scopes } from './scope.ts';
+import type { FailureCode } from '../../shared/failure.ts';
+import { type Scope, scopes } from './scope.ts';
 
 /** A result as it counts for the network. Instants are microseconds on one clock that never goes back. */
 export interface Seen {
   readonly endpointId: number;
-  /** Up or degraded. */
-  readonly good: boolean;
+  /** What it fails with; null where it is up or degraded. */
+  readonly code: FailureCode | null;
   /** Of the address that answered; null where none did. */
   readonly scope: Scope | null;
   readonly intervalUs: number;
@@ -17,7 +17,7 @@ export interface Seen {
  * these. Pure but for its memory, which is bounded.
  */
 export interface Standings {
-  /** `news`: it was up before, or nothing was known. `scope`: where the endpoint lies, as far as it was ever seen. */
+  /** `news`: it fails as it did not before. `scope`: where the endpoint lies, as far as it was ever seen. */
   note(seen: Seen): { readonly news: boolean; readonly scope: Scope };
   tally(scope: Scope, nowUs: number): { readonly up: number; readonly fallen: number };
   /** Where targets lie that were heard of lately, up or not. */
@@ -29,6 +29,7 @@ export interface Standings {
 
 interface Standing {
   good: boolean;
+  code: FailureCode | null;
   scope: Scope;
   /** It fell, and counts as fallen, until then; 0 for not. */
   fallenUntilUs: number;
@@ -91,15 +92,16 @@ export function createStandings(): Standings {
   }
 
   return {
-    note({ endpointId, good, scope, intervalUs, atUs }) {
+    note({ endpointId, code, scope, intervalUs, atUs }) {
+      const good = code === null;
       const before = standings.get(endpointId);
-      const known = before ?? { good: false, scope: 'public', fallenUntilUs: 0, staleUs: 0 };
+      const known = before ?? { good: false, code: null, scope: 'public', fallenUntilUs: 0, staleUs: 0 };
       if (!before) {
         if (standings.size >= mostEndpoints) for (const [id, one] of standings) forget(id, one);
         standings.set(endpointId, known);
         count(all, known.scope, 1);
       }
-      const news = !before || known.good;
+      const news = !good && (!before || known.good || known.code !== code);
       if (known.good) count(up, known.scope, -1);
       if (good) unsetFallen(endpointId, known);
       // Where it lies is told by a target that answers: an address that did not may be anybody's.
@@ -111,6 +113,7 @@ export function createStandings(): Standings {
       if (good) count(up, known.scope, 1);
       else if (known.good) setFallen(endpointId, known, atUs + intervalUs);
       known.good = good;
+      known.code = code;
       known.staleUs = atUs + staleIntervals * intervalUs;
       sweepSome(atUs);
       return { news, scope: known.scope };
