@@ -76,15 +76,22 @@ function sqlOver(queryable: Queryable): Sql {
 function beginWithin(queryTimeoutMs: number, idleTransactionMs: number): string {
   // Later than the client's own limit: who waits hears of that one.
   const statementMs = queryTimeoutMs + 1000;
-  return `begin; set local idle_in_transaction_session_timeout = ${idleTransactionMs}; set local statement_timeout = ${statementMs}`;
+  return `${beginDurably}; set local idle_in_transaction_session_timeout = ${idleTransactionMs}; set local statement_timeout = ${statementMs}`;
 }
+
+/**
+ * What is committed is told on, and deleted by probes: with `synchronous_commit` off a server that is killed takes back
+ * its last half second. Whatever else is set, for servers with standbys, is their operator's choice.
+ */
+const beginDurably =
+  "begin; select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
 
 /** The next statement on that connection fails, and says so. */
 const ignored = () => undefined;
 
 export function openDatabase(options: DatabaseOptions): Database {
   const { queryTimeoutMs = 30_000, idleTransactionMs = 10_000 } = options;
-  const begin = queryTimeoutMs === null ? 'begin' : beginWithin(queryTimeoutMs, idleTransactionMs);
+  const begin = queryTimeoutMs === null ? beginDurably : beginWithin(queryTimeoutMs, idleTransactionMs);
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections ?? 10,

@@ -72,3 +72,19 @@ test('a statement that the client waits for no longer ends in the server too', a
     await hasty.end();
   }
 });
+
+test.each([
+  ['off', 'on'],
+  ['remote_write', 'remote_write'],
+])('on a server with synchronous_commit %s a transaction is committed with it %s', async (set, used) => {
+  const url = new URL(database.url);
+  url.searchParams.set('options', `-c synchronous_commit=${set}`);
+  const loose = openDatabase({ url: url.href, maxConnections: 1 });
+  try {
+    const shown = () => loose.transaction((sql) => sql.one('show synchronous_commit'));
+    expect(await shown()).toEqual({ synchronous_commit: used });
+    expect(await loose.one('show synchronous_commit')).toEqual({ synchronous_commit: set });
+  } finally {
+    await loose.end();
+  }
+});
