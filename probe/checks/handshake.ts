@@ -236,7 +236,7 @@ export function handshakeFailure(error: NodeJS.ErrnoException): Failure {
 
 /** A server's alert about a certificate can only be about the client's. Null for others. */
 function clientAlert(code: string): string | null {
-  const alert = /^ERR_SSL_\w+_ALERT_(\w+)$/.exec(code)?.[1] ?? '';
+  const alert = /^ERR_SSL_.*_ALERT_(\w+)$/.exec(code)?.[1] ?? '';
   if (alert === 'CERTIFICATE_REQUIRED') return 'the server asks for a client certificate: request.tls.cert';
   if (!/^(BAD|UNSUPPORTED)_CERTIFICATE|^CERTIFICATE_|^UNKNOWN_CA$|^ACCESS_DENIED$/.test(alert)) return null;
   return `the server refused the client certificate (${alert.toLowerCase().replaceAll('_', ' ')})`;

@@ -89,6 +89,11 @@ export function exchange(
       httpVersion = version;
     });
 
+    // Undici tells the last error of a connection: a late alert of TLS is followed by one that says less.
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('ERR_SSL_')) fail(handshakeFailure(error));
+    });
+
     const handler: Dispatcher.DispatchHandler = {
       onConnect() {},
       onHeaders(code, fields) {

@@ -11,7 +11,7 @@ import {
   wireBytesFor,
 } from './http-exchange.ts';
 import type { Hop } from './http-plan.ts';
-import { http2Failure, openHttp2, serverEnded } from './http2-session.ts';
+import { http2Failure, maxHeaderListBytes, openHttp2, serverEnded } from './http2-session.ts';
 import { noteBody, noteErrno } from './trace.ts';
 
 /** `exchange` over HTTP/2: one connection, one stream, the same clocks and caps. */
@@ -74,6 +74,9 @@ export function exchangeHttp2(
       phase = 'transfer';
       status = Number(fields[':status' as 'status']);
       headers = rawFields(raw);
+      // Node's own cap holds only from when the server has acknowledged it.
+      if (headers.reduce((all, { length }) => all + length, 0) > maxHeaderListBytes)
+        return fail(failure('http.protocol', `more than ${maxHeaderListBytes / 1024} KiB of headers`));
       const want = options.body(status, headers);
       keep = want === 'keep';
       if (want === 'leave') finish(false);
@@ -89,11 +92,11 @@ export function exchangeHttp2(
       if (keep) body.add(fitting);
       if (chunk.length > room) finish(true);
     });
-    // A stream that was reset "ends" too. With NO_ERROR that is good while the request is still on its way: a server
-    // that has answered may spare itself the rest of it (RFC 9113, section 8.1).
+    const whole = watchEnd(stream);
+    // With NO_ERROR a reset is good while the request is still on its way: a server that has answered may spare itself
+    // the rest of it (RFC 9113, section 8.1).
     stream.once('end', () => {
-      if (stream.rstCode === constants.NGHTTP2_NO_ERROR && (!stream.closed || hop.body !== null))
-        finish(false);
+      if (whole() || (hop.body !== null && stream.rstCode === constants.NGHTTP2_NO_ERROR)) finish(false);
     });
     stream.on('error', (error) => {
       // Where the whole connection failed the error says so; a stream's own has its code in words alone.
@@ -107,6 +110,20 @@ export function exchangeHttp2(
     });
     if (hop.body !== null) stream.end(hop.body);
   });
+}
+
+/**
+ * Whether the other side ended the stream (END_STREAM). One that was reset "ends" for Node, too: but only after it is
+ * closed.
+ */
+function watchEnd(stream: ClientHttp2Stream): () => boolean {
+  const push = stream.push;
+  let whole = false;
+  stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
+    if (chunk === null && !stream.closed) whole = true;
+    return push.call(stream, chunk, encoding);
+  };
+  return () => whole;
 }
 
 const httpVersion = '2';

@@ -4,7 +4,7 @@ import { type Failure, failure } from '../../shared/failure.ts';
 import { handshakeFailure } from './handshake.ts';
 
 /** A block of headers beyond this is a bomb: as much as HTTP/1.1 gets here. HPACK makes a byte of 4 KiB: it counts unpacked. */
-const maxHeaderListBytes = 65_536;
+export const maxHeaderListBytes = 65_536;
 const maxHeaderFields = 1000;
 /** SETTINGS, PING, GOAWAY, ALTSVC and ORIGIN together; an honest server sends three or four. */
 const maxControlFrames = 100;
@@ -61,7 +61,10 @@ export function openHttp2(
     if (code !== constants.NGHTTP2_NO_ERROR) tell(serverEnded('GOAWAY', code));
   });
   session.on('error', tell);
-  session.on('close', () => tell(Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' })));
+  // An answer may be whole and its end still to be told of: servers that refuse a client close right behind it.
+  session.on('close', () =>
+    setImmediate(tell, Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' })),
+  );
   session.once('connect', () => session.setLocalWindowSize(windowBytes));
   return session;
 }

@@ -248,6 +248,13 @@ describe('HTTP/2 that goes wrong', () => {
     more();
   };
   const nothing = Buffer.alloc(0);
+  /** A literal whose length takes three bytes (RFC 7541, section 5.1). */
+  const longField = (name: string, bytes: number) => {
+    const rest = bytes - 127;
+    const length = [127, (rest & 127) | 128, ((rest >> 7) & 127) | 128, rest >> 14];
+    const head = [0, name.length, ...Buffer.from(name), ...length];
+    return Buffer.concat([Buffer.from(head), Buffer.alloc(bytes, 'b')]);
+  };
 
   test.each<[string, Liar, string, RegExp]>([
     ['is good all the same', { asked: (s) => s.write(Buffer.concat([answer, done])) }, 'up', /^$/],
@@ -502,6 +509,19 @@ describe('HTTP/2 that goes wrong', () => {
       },
       'down http.protocol',
       /headers|not HTTP/,
+    ],
+    [
+      'has two headers of 40 KiB, before it has acknowledged the cap',
+      {
+        asked: (s) => {
+          const block = Buffer.concat([status200, longField('x-a', 40_000), longField('x-b', 40_000)]);
+          const parts = Array.from({ length: 5 }, (_, at) => block.subarray(at * 16_384, (at + 1) * 16_384));
+          for (const [at, part] of parts.entries())
+            s.write(frame(at === 0 ? 'headers' : 'continuation', at === 4 ? endHeaders : 0, 1, part));
+        },
+      },
+      'down http.protocol',
+      /64 KiB of headers/,
     ],
     [
       'has a header bomb',
