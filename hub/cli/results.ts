@@ -9,7 +9,9 @@ import {
   table,
   UsageError,
 } from '../../shared/command-line.ts';
+import { factsBrief } from '../../shared/facts-words.ts';
 import type { Result } from '../../shared/result.ts';
+import { drawEvidence, type NamedEvidence } from './evidence-view.ts';
 import { connectHub, type HubClient, HubRefusal } from './hub-client.ts';
 
 type NamedResult = Omit<Result, 'regionId'> & {
@@ -23,9 +25,15 @@ interface Page {
   readonly cursor: string | null;
 }
 
+interface EvidencePage {
+  readonly evidence: readonly NamedEvidence[];
+  readonly cursor: string | null;
+}
+
 interface ResultsFlags {
   readonly region?: string;
-  readonly limit: string;
+  readonly limit?: string;
+  readonly evidence?: true;
   readonly follow?: true;
   readonly json?: true;
 }
@@ -34,13 +42,15 @@ const followMs = 1000;
 /** A probe may be slow to deliver: what was due so long before the newest is still looked for. */
 const lateUs = 120_000_000;
 const pageSize = 1000;
+const evidencePageSize = 200;
 
 export function resultsCommand({ terminal, env, cwd, signal }: CliContext): Command {
   return new Command('results')
     .description("show or follow an endpoint's results, newest first")
     .argument('<endpoint>', 'its name')
     .option('--region R', 'as this region sees it')
-    .option('--limit N', 'how many results', '20')
+    .option('--limit N', 'how many results (default: 20; with --evidence 3)')
+    .option('--evidence', 'what was seen when it failed: request, answer, certificates (kept 7 days)')
     .option('--follow', 'go on with what comes, oldest first, until Ctrl-C')
     .option('--json', 'one result a line, as JSON')
     .addHelpText(
@@ -49,15 +59,26 @@ export function resultsCommand({ terminal, env, cwd, signal }: CliContext): Comm
 Examples:
   parallax results shop
   parallax results shop --region eu-west --follow
+  parallax results shop --evidence
   parallax results shop --limit 10000 --json | jq .timings.total`,
     )
-    .action(async (endpoint: string, { region, limit, follow, json }: ResultsFlags) => {
+    .action(async (endpoint: string, flags: ResultsFlags) => {
+      const { region, evidence, follow, json } = flags;
+      const { limit = evidence ? '3' : '20' } = flags;
       if (!/^(0|[1-9]\d{0,6})$/.test(limit))
         throw new UsageError(`--limit ${limit}: write a whole number, like 20`);
       if (limit === '0' && !follow)
         throw new UsageError('--limit 0 shows nothing: it goes with --follow, for what is new');
+      if (evidence && follow)
+        throw new UsageError(
+          '--evidence shows what there is: without --follow, which shows results as they come',
+        );
       const hub = await connectHub(env, cwd, signal);
       const query = { endpoint, region };
+      if (evidence) {
+        await showEvidence(hub, query, Number(limit), terminal, json ?? false);
+        return;
+      }
       const show = shower(terminal, json ?? false);
       const newest = await read(hub, query, Number(limit), json && !follow ? show : () => undefined);
       if (!follow) {
@@ -73,6 +94,28 @@ Examples:
 
 type Query = Readonly<Record<string, string | number | undefined>>;
 type Show = (results: readonly NamedResult[]) => void;
+
+async function showEvidence(
+  hub: HubClient,
+  query: Query,
+  limit: number,
+  terminal: Terminal,
+  json: boolean,
+): Promise<void> {
+  let shown = 0;
+  let cursor: string | undefined;
+  while (shown < limit) {
+    const size = Math.min(limit - shown, evidencePageSize);
+    const page: EvidencePage = await hub.get('/api/v1/evidence', { ...query, limit: size, cursor });
+    for (const one of page.evidence) {
+      terminal.out(json ? jsonLine(one) : `${shown > 0 ? '\n' : ''}${drawEvidence(terminal, one)}`);
+      shown += 1;
+    }
+    if (page.cursor === null) break;
+    cursor = page.cursor;
+  }
+  if (shown === 0 && !json) terminal.err(`${query.endpoint} has not failed in the last 7 days\n`);
+}
 
 /** The newest `limit`, page by page; `eachPage` sees them as they come. */
 async function read(hub: HubClient, query: Query, limit: number, eachPage: Show): Promise<NamedResult[]> {
@@ -166,12 +209,14 @@ function shower(terminal: Terminal, json: boolean): Show {
 }
 
 function rowOf(result: NamedResult): string[] {
-  const { scheduledAt, region, outcome, timings, status, probe, failure, suspect, kind, attempts } = result;
+  const { scheduledAt, region, outcome, timings, status, probe, failure, suspect, kind, attempts, facts } =
+    result;
   const notes = [
     failure && `${failure.code}${failure.message ? ` ${failure.message}` : ''}`,
     suspect ? 'suspect' : null,
     kind === 'slot' ? null : kind,
     attempts > 1 ? `${attempts} attempts` : null,
+    facts && factsBrief(facts),
   ];
   return [
     new Date(scheduledAt / 1000).toISOString().slice(0, 23).replace('T', ' '),

@@ -1,4 +1,5 @@
 import { paint, printable, type Terminal } from '../../shared/command-line.ts';
+import { factLines } from '../../shared/facts-words.ts';
 import type { Outcome } from '../../shared/failure.ts';
 import type { Observation, Timings } from '../../shared/result.ts';
 
@@ -22,15 +23,21 @@ export function drawResult(terminal: Terminal, title: string, seen: Observation,
       ? ['slower than expect.slowerThan']
       : [];
   const facts = factsOf(seen);
-  const lines = [...why, ...(facts ? [cut(terminal, facts, 2)] : []), ...tlsLine(terminal, seen, nowMs)];
+  const own = seen.facts ? factLines(seen.facts).map((line) => cut(terminal, printable(line), 2)) : [];
+  const lines = [
+    ...why,
+    ...(facts ? [cut(terminal, facts, 2)] : []),
+    ...tlsLine(terminal, seen, nowMs),
+    ...own,
+  ];
   return `${[head, ...lines.map((line) => `  ${line}`), ...drawPhases(terminal, seen.timings)].join('\n')}\n`;
 }
 
 function factsOf({ status, httpVersion, remoteIp, redirects, bytes, truncated }: Observation): string {
   const parts = [
-    status === null ? '' : `HTTP/${httpVersion ?? '?'} ${status}`,
+    status === null || httpVersion === null ? '' : `HTTP/${httpVersion} ${status}`,
     remoteIp === null ? '' : `from ${remoteIp}`,
-    status === null ? '' : `${bytes} bytes${truncated ? ' and more' : ''}`,
+    status === null && bytes === 0 ? '' : `${bytes} bytes${truncated ? ' and more' : ''}`,
     redirects === 0 ? '' : `after ${redirects} redirect${redirects === 1 ? '' : 's'}`,
   ];
   return parts.filter((part) => part !== '').join(', ');

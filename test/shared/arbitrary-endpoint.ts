@@ -81,6 +81,7 @@ export function arbitraryDocument(): fc.Arbitrary<EndpointDocument> {
         minRegions: fc.constant(2),
       }),
       robots: fc.constantFrom('respect' as const, 'ignore' as const),
+      evidence: record({ body: fc.boolean(), trace: fc.boolean() }),
       tags: fc.dictionary(word, text, { maxKeys: 3 }),
       alert: fc.uniqueArray(word, { maxLength: 2 }),
       request: maybe(request),

@@ -121,14 +121,14 @@ const bad: [text: string, problems: string[]][] = [
   [
     one('foo: 1'),
     [
-      '4:5: endpoints[0].foo: is not a known key: known are name, renamedFrom, enabled, interval, timeout, regions, replicas, retries, down, robots, tags, alert, secrets, url, request, expect',
+      '4:5: endpoints[0].foo: is not a known key: known are name, renamedFrom, enabled, interval, timeout, regions, replicas, retries, down, robots, tags, evidence, alert, secrets, url, request, expect',
     ],
   ],
   [one('Interval: 5s'), ["4:5: endpoints[0].Interval: is not a known key: did you mean 'interval'?"]],
   [
     one('frequency: 5s'),
     [
-      '4:5: endpoints[0].frequency: is not a known key: known are name, renamedFrom, enabled, interval, timeout, regions, replicas, retries, down, robots, tags, alert, secrets, url, request, expect',
+      '4:5: endpoints[0].frequency: is not a known key: known are name, renamedFrom, enabled, interval, timeout, regions, replicas, retries, down, robots, tags, evidence, alert, secrets, url, request, expect',
     ],
   ],
   [
