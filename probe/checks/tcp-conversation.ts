@@ -44,6 +44,7 @@ export async function converse(
   const startedMs = performance.now() - attempt.beganMs;
   const stepsMs: number[] = [];
   const captures = new Map<string, string>();
+  const shown: Record<string, string> = {};
   const secrets = createEchoMask();
   let wire = first;
   let latest: PatternFound | null = null;
@@ -67,7 +68,10 @@ export async function converse(
     const names = Object.entries(byName);
     const numbers = groups.slice(1).map((text, at) => [`${named}.${at + 1}`, text] as const);
     for (const [name, text] of names.length > 0 ? names : numbers) {
-      if (text !== null && captures.size < mostCaptures) captures.set(name, text.slice(0, mostCaptureChars));
+      if (text === null || captures.size >= mostCaptures) continue;
+      captures.set(name, text.slice(0, mostCaptureChars));
+      // As of now: once it is sent itself, it would be masked as an echo.
+      shown[name] = secrets.masked(shownText(text, 100));
     }
   };
   const run = async (step: PlannedStep, named: string): Promise<Failure | null> => {
@@ -99,8 +103,7 @@ export async function converse(
     const sinceMs = performance.now() - attempt.beganMs - startedMs;
     stepsMs.push(Math.max(0, Math.round(sinceMs * 1000) / 1000));
   }
-  const shown = [...captures].map(([name, text]) => [name, secrets.masked(shownText(text, 100))] as const);
-  return { failure: why, wire, stepsMs, captures: Object.fromEntries(shown), lastLine };
+  return { failure: why, wire, stepsMs, captures: shown, lastLine };
 }
 
 /** A number is a group of the pattern that matched last; what took no part is empty. */

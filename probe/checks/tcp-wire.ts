@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, type Interruption, interrupted } from './attempt.ts';
+import { handshakeFailure } from './handshake.ts';
 
 /** What happened on a connection while somebody waited for it. */
 export type Heard =
@@ -8,6 +9,8 @@ export type Heard =
   /** Nothing more for a while. */
   | { readonly kind: 'quiet' }
   | { readonly kind: 'gone'; readonly reset: boolean; readonly how: string }
+  /** TLS over it broke: a client's certificate is refused only after the handshake (TLS 1.3). */
+  | { readonly kind: 'broken'; readonly failure: Failure }
   | { readonly kind: 'interrupted'; readonly why: Interruption };
 
 /** One connection, read as far as somebody asks for it. Time until the first byte counts as `wait`, then as `transfer`. */
@@ -107,7 +110,9 @@ export function openWire(socket: Socket, attempt: Attempt): Wire {
     tell(heard);
   };
   const onEnd = () => finish({ kind: 'gone', reset: false, how: 'was closed' });
-  const onError = ({ code }: NodeJS.ErrnoException) => {
+  const onError = (error: NodeJS.ErrnoException) => {
+    const { code } = error;
+    if (code?.startsWith('ERR_SSL')) return finish({ kind: 'broken', failure: handshakeFailure(error) });
     const reset = code === 'ECONNRESET' || code === 'EPIPE';
     finish({ kind: 'gone', reset, how: reset ? 'was reset' : `broke (${code ?? 'unknown error'})` });
   };
@@ -213,6 +218,7 @@ export function cutOff(
   waitedFor: string,
 ): Failure {
   const silent = wire.received() === 0 && attempt.timings.wait === null;
+  if (heard.kind === 'broken') return heard.failure;
   if (heard.kind === 'gone')
     return failure(
       silent || heard.reset ? (silent ? 'request.reset' : 'body.reset') : 'expect.response',
