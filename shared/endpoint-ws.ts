@@ -116,7 +116,6 @@ export const wsRules = {
   schemes: ['ws', 'wss'],
   request: wsRequestSchema,
   expect: wsExpectSchema,
-  url: (url) =>
-    url.hostname === '' ? 'the URL has no host' : url.hash ? 'a WebSocket URL has no fragment' : null,
+  url: (url) => (url.hostname === '' ? 'the URL has no host' : url.hash ? 'a ws URL has no fragment' : null),
   conflicts: ({ request, expect }) => wsConflicts(request, expect),
 } as const satisfies ProtocolRules<typeof wsRequestSchema, typeof wsExpectSchema>;

@@ -4,10 +4,12 @@ import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, interrupted, type Phase } from './attempt.ts';
 import { maxHeaderBytes } from './http-exchange.ts';
 import { http2Failure, openHttp2, serverEnded } from './http2-session.ts';
+import { noteHead } from './trace.ts';
 
 /** One unary call. */
 export interface GrpcCall {
-  readonly origin: string;
+  /** As http(s). */
+  readonly url: URL;
   /** `:path` among them. */
   readonly fields: Readonly<Record<string, string>>;
   /** The message with its prefix. */
@@ -64,7 +66,7 @@ export function callGrpc(socket: Socket, call: GrpcCall, attempt: Attempt): Prom
     };
     const invalid = (how: string) => settle(failure('protocol.invalid', how));
     const broke = (error: Error) => settle(http2Failure(error, httpStatus !== null, bytes));
-    const session = openHttp2(socket, call.origin, maxWireBytes, broke);
+    const session = openHttp2(socket, call.url.origin, maxWireBytes, broke);
     attempt.interrupt = (why) => settle(interrupted(why, phase, attempt));
     if (attempt.ended) return settle(interrupted(attempt.ended, phase, attempt));
     let stream: ClientHttp2Stream;
@@ -87,6 +89,7 @@ export function callGrpc(socket: Socket, call: GrpcCall, attempt: Attempt): Prom
       if (raw.reduce((sum, text) => sum + text.length, 0) > maxHeaderBytes)
         return settle(failure('http.protocol', `more than ${maxHeaderBytes / 1024} KiB of headers`));
       httpStatus = Number(fields[':status']);
+      noteHead(attempt.trace, { status: httpStatus, headers: raw.slice(2) });
       const type = fields['content-type'] ?? '';
       if (httpStatus !== 200 || !/^application\/grpc([+;]|$)/i.test(type))
         return invalid(`HTTP status ${httpStatus} and no gRPC answer`);

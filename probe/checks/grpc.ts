@@ -11,11 +11,14 @@ import { type Findings, newFindings, observed } from './observed.ts';
 import { ProbeValueError, resolveProbeValues } from './probe-values.ts';
 import type { Place, ReachDeps } from './reach.ts';
 import { reachSecured, type TlsWish } from './secure-reach.ts';
+import { noteRequest } from './trace.ts';
 
 export interface GrpcDeps extends ReachDeps {
   /** Epoch milliseconds: certificates end by the wall clock. */
   readonly now: () => number;
 }
+
+const checkPath = '/grpc.health.v1.Health/Check';
 
 interface GrpcPlan {
   readonly place: Place;
@@ -68,12 +71,12 @@ function planOf({ url: text, request, expect, timeoutMs }: AssignmentOf<'grpc'>,
         }
       : null,
     call: {
-      origin: url.origin,
+      url: new URL(checkPath, url),
       fields: {
         ':method': 'POST',
         ':scheme': secure ? 'https' : 'http',
         ':authority': authority,
-        ':path': '/grpc.health.v1.Health/Check',
+        ':path': checkPath,
         'content-type': 'application/grpc',
         te: 'trailers',
         // A server that knows the deadline gives up with us.
@@ -121,7 +124,14 @@ async function ask(
 ): Promise<GrpcAnswer | Failure> {
   const socket = await reachSecured(place, tls, attempt, findings, deps);
   if ('code' in socket) return socket;
-  const { outcome, httpStatus, bytes } = await callGrpc(socket, call, attempt);
+  const { traceparent } = attempt.trace;
+  const fields = traceparent === null ? call.fields : { ...call.fields, traceparent };
+  // What other protocols call Host.
+  const headers = Object.entries(fields).flatMap(([name, value]) =>
+    name === ':authority' ? ['host', value] : name.startsWith(':') ? [] : [name, value],
+  );
+  noteRequest(attempt.trace, { method: 'POST', url: call.url, headers, body: null });
+  const { outcome, httpStatus, bytes } = await callGrpc(socket, { ...call, fields }, attempt);
   findings.bytes = bytes;
   if (httpStatus !== null) findings.httpVersion = '2';
   if (httpStatus !== null && httpStatus !== 200) findings.facts = { httpStatus };

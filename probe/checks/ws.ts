@@ -12,6 +12,7 @@ import type { PatternLanes } from './pattern-lanes.ts';
 import { ProbeValueError, resolveProbeValues } from './probe-values.ts';
 import type { ReachDeps } from './reach.ts';
 import { reachSecured } from './secure-reach.ts';
+import { noteHead, noteRequest, traced } from './trace.ts';
 import { type ConversationPlan, converse, type PlannedStep } from './ws-conversation.ts';
 import { agreed, askUpgrade, type WsOffer } from './ws-handshake.ts';
 
@@ -116,8 +117,11 @@ async function talk(plan: WsPlan, findings: Findings, attempt: Attempt, deps: Ws
     deps,
   );
   if ('code' in socket) return failed(socket);
-  const answer = await askUpgrade(socket, http.first, offer, attempt);
+  const sent = { ...http.first, headers: traced(http.first.headers, attempt.trace) };
+  noteRequest(attempt.trace, sent);
+  const answer = await askUpgrade(socket, sent, offer, attempt);
   if ('code' in answer) return failed(answer);
+  noteHead(attempt.trace, answer);
   findings.status = answer.status;
   findings.httpVersion = answer.httpVersion;
   const head = judgeHead(http.expect, { ...answer, secure });

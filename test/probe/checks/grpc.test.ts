@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +10,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../../hub/process/port.ts';
 import type { Checker } from '../../../probe/checks/check.ts';
 import { healthRequest, readHealth } from '../../../probe/checks/grpc-health.ts';
+import type { Assignment } from '../../../shared/assignment.ts';
 import { endpointSchemas } from '../../../shared/endpoint.ts';
+import type { Evidence } from '../../../shared/evidence.ts';
 import type { Observation } from '../../../shared/result.ts';
 import { type RealServer, realServer, serverMissing } from '../../harness/real-server.ts';
 import { issue } from './certificates.ts';
-import { checkOnce, policyOf, startChecker } from './scene.ts';
+import { assignmentOf, checkOnce, policyOf, startChecker } from './scene.ts';
 import { type RawServer, startRawServer } from './servers.ts';
 
 const python = '/usr/bin/python3';
@@ -288,6 +290,43 @@ describe('servers that lie, by the authority they are asked for', () => {
       expect(seen.httpVersion).toBe(/request|wait\.|http\.protocol/.test(said) ? null : '2');
     },
   );
+});
+
+describe('what is told of a failure', () => {
+  test('the call as it was sent and answered; where it is asked for, a traceparent goes along', async () => {
+    const server = createServer();
+    let asked: IncomingHttpHeaders = {};
+    server.on('stream', (stream, headers) => {
+      asked = headers;
+      stream.respond({ ':status': 503, 'content-type': 'text/plain', 'x-via': 'proxy' });
+      stream.end('no');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const wish = {
+      request: { authority: 'shop.example', metadata: { 'x-token': 'hidden', 'x-tenant': 'one' } },
+    };
+    const assignment = {
+      ...assignmentOf(`grpc://127.0.0.1:${port}/shop`, wish),
+      evidence: { body: false, trace: true, sealed: [] },
+    } as Assignment;
+    const seen = await checker.check(assignment, new AbortController().signal, { unless: null });
+    const evidence = JSON.parse(seen.evidence ?? '{}') as Evidence;
+    expect(evidence.response).toMatchObject({ status: 503 });
+    expect(new Map(evidence.response?.headers).get('x-via')).toBe('proxy');
+    expect(new Map(evidence.request?.headers).get('host')).toBe('shop.example');
+    expect(asked).toMatchObject({
+      ':authority': 'shop.example',
+      'x-token': 'hidden',
+      'x-tenant': 'one',
+      te: 'trailers',
+    });
+    expect(seen.evidence).not.toContain('hidden');
+    expect(asked.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    expect(evidence.traceId).toBe(String(asked.traceparent).slice(3, 35));
+    server.close();
+  });
 });
 
 describe('what answers is no HTTP/2', () => {

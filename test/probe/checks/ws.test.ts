@@ -5,11 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import type { Checker } from '../../../probe/checks/check.ts';
 import { createFrameReader, type Received } from '../../../probe/checks/ws-frames.ts';
+import type { Assignment } from '../../../shared/assignment.ts';
 import { endpointSchemas } from '../../../shared/endpoint.ts';
+import type { Evidence } from '../../../shared/evidence.ts';
 import type { Observation } from '../../../shared/result.ts';
 import { issue } from './certificates.ts';
 import { frame, lyingWebSocket } from './lying-websocket.ts';
-import { checkOnce, policyOf, startChecker } from './scene.ts';
+import { assignmentOf, checkOnce, policyOf, startChecker } from './scene.ts';
 import { type RawServer, startRawServer } from './servers.ts';
 
 let checker: Checker;
@@ -159,6 +161,26 @@ describe('servers that lie', () => {
     });
     expect(Buffer.from(asked?.headers['sec-websocket-key'] ?? '', 'base64')).toHaveLength(16);
     expect(asked?.headers['sec-websocket-extensions']).toBeUndefined();
+  });
+});
+
+describe('what is told of a failure', () => {
+  test('the handshake as it was sent and answered; where it is asked for, a traceparent goes along', async () => {
+    const server = await startRawServer((socket, asked) => lyingWebSocket[asked.path]?.[0](socket, asked));
+    const wish = { request: { bearer: 'hidden', headers: { Origin: 'https://shop.example' } } };
+    const assignment = {
+      ...assignmentOf(`ws://127.0.0.1:${server.port}/401`, wish),
+      evidence: { body: false, trace: true, sealed: [] },
+    } as Assignment;
+    const seen = await checker.check(assignment, new AbortController().signal, { unless: null });
+    const evidence = JSON.parse(seen.evidence ?? '{}') as Evidence;
+    expect(evidence.response?.status).toBe(401);
+    expect(new Map(evidence.request?.headers).get('Origin')).toBe('https://shop.example');
+    expect(seen.evidence).not.toContain('hidden');
+    const { traceparent = '' } = server.asked[0]?.headers ?? {};
+    expect(traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    expect(evidence.traceId).toBe(traceparent.slice(3, 35));
+    await server.close();
   });
 });
 

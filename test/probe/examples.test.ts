@@ -1,0 +1,346 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { freePort } from '../../hub/process/port.ts';
+import type { Checker } from '../../probe/checks/check.ts';
+import { createTargetPolicy } from '../../probe/policy/target-policy.ts';
+import { parseEndpointFile } from '../../shared/endpoint-document.ts';
+import { parseNetworkRule } from '../../shared/network-rule.ts';
+import type { Observation } from '../../shared/result.ts';
+import { type RealServer, realServer, serverCommand, serverMissing } from '../harness/real-server.ts';
+import { checkOnce, startChecker } from './checks/scene.ts';
+import {
+  type LineServer,
+  makePki,
+  type Pki,
+  type Script,
+  startLineServer,
+  startWeb,
+  type Web,
+} from './example-servers.ts';
+
+const folder = join(import.meta.dirname, '../../deploy/examples');
+const env = { MY_CA: pem('CERTIFICATE'), ORDER: 'one of each' };
+
+function pem(label: string): string {
+  return `-----BEGIN ${label}-----\nAA==\n-----END ${label}-----\n`;
+}
+
+/** What an example's file says beside its name and URL. */
+interface Example {
+  readonly request?: Record<string, unknown>;
+  readonly expect?: Record<string, unknown>;
+}
+
+async function exampleOf(name: string): Promise<Example> {
+  const read = parseEndpointFile(await readFile(join(folder, `${name}.yaml`), 'utf8'), name, env);
+  if ('problems' in read) throw new Error(JSON.stringify(read.problems));
+  const [first] = read.endpoints;
+  if (first === undefined) throw new Error(`${name}.yaml holds no endpoint`);
+  return first.document as Example;
+}
+
+test('every example is a good file with one endpoint of its own name', async () => {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.yaml'));
+  expect(files.length).toBeGreaterThan(25);
+  for (const file of files) {
+    const read = parseEndpointFile(await readFile(join(folder, file), 'utf8'), file, env);
+    expect('problems' in read ? read.problems : []).toEqual([]);
+    const names = 'endpoints' in read ? read.endpoints.map(({ document }) => document.name) : [];
+    expect(names).toEqual([file.replace('.yaml', '')]);
+  }
+});
+
+const blackbox = serverCommand('prometheus-blackbox-exporter', 'prometheus-blackbox-exporter');
+const nginx = serverCommand('nginx', 'nginx');
+const ownModules = '/etc/prometheus/blackbox.yml';
+const moreModules = '/usr/share/doc/prometheus-blackbox-exporter/examples/example.yml';
+const ready =
+  blackbox !== null &&
+  nginx !== null &&
+  (existsSync(moreModules) ||
+    serverMissing(
+      "blackbox_exporter's example.yml",
+      'prometheus-blackbox-exporter -o Dpkg::Options::=--path-include=/usr/share/doc/*',
+    ) !== null);
+
+type Modules = Record<string, Record<string, Record<string, unknown>>>;
+/** Its modules by its own files; what names a file or an address of another machine is put here. */
+async function modulesFor(pki: Pki, proxyPort: number): Promise<Modules> {
+  const read = async (file: string) => (parse(await readFile(file, 'utf8')) as { modules: Modules }).modules;
+  const modules = { ...(await read(ownModules)), ...(await read(moreModules)) };
+  const inModule = (name: string, part: string, fields: object) => {
+    modules[name] = { ...modules[name], [part]: { ...modules[name]?.[part], ...fields } };
+  };
+  inModule('http_with_proxy', 'http', { proxy_url: `http://127.0.0.1:${proxyPort}` });
+  inModule('http_custom_ca_example', 'http', { tls_config: { ca_file: join(pki.folder, 'ca.pem') } });
+  const tls = { ca_file: join(pki.folder, 'ca.pem') };
+  const pair = { cert_file: join(pki.folder, 'client.pem'), key_file: join(pki.folder, 'client-key.pem') };
+  return {
+    ...modules,
+    // Of versions later than 0.23, as far as it can be said there.
+    http_client_certificate: { prober: 'http', http: { tls_config: { ...tls, ...pair } } } as never,
+    ssh_banner_extract: {
+      prober: 'tcp',
+      tcp: { query_response: [{ expect: '^SSH-2.0-([^ -]+)(?: (.*))?$' }] },
+    } as never,
+    rabbitmq: {
+      prober: 'tcp',
+      tcp: {
+        query_response: [...['HELO\r', '\r', '\r', '\r'].map((send) => ({ send })), { expect: 'AMQP' }],
+        tls: true,
+        tls_config: tls,
+      },
+    } as never,
+    // As it is meant (see pop3s_banner.yaml).
+    pop3s_banner_meant: {
+      prober: 'tcp',
+      tcp: { query_response: [{ expect: '^[+]OK' }], tls: true },
+    } as never,
+  };
+}
+
+const waitMs = 1500;
+
+describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same servers in the same run', () => {
+  let checker: Checker;
+  let pki: Pki;
+  let web: Web;
+  let peer: RealServer;
+  const lines: LineServer[] = [];
+
+  beforeAll(async () => {
+    pki = await makePki();
+    web = await startWeb(nginx ?? '', pki);
+    const config = join(pki.folder, 'blackbox.yml');
+    await writeFile(config, stringify({ modules: await modulesFor(pki, web.proxy) }));
+    const port = await freePort();
+    peer = await realServer({
+      command: blackbox ?? '',
+      args: [`--config.file=${config}`, `--web.listen-address=127.0.0.1:${port}`],
+      port,
+      // What Go trusts beside what a module names.
+      env: { SSL_CERT_FILE: join(pki.folder, 'ca.pem') },
+    });
+    checker = await startChecker({
+      policy: createTargetPolicy({
+        allowNetworks: ['127.0.0.0/8'].map(parseNetworkRule),
+        allowProxy: true,
+        hubOrigins: [],
+      }),
+      env: {
+        LOGIN_PASSWORD: 'mysecret',
+        MY_CA: pki.ca,
+        MY_CERT: pki.client.cert,
+        MY_KEY: pki.client.key,
+      },
+    });
+  });
+  afterAll(async () => {
+    await peer?.stop();
+    await web?.server.stop();
+    await checker?.close();
+    await Promise.all(lines.map((each) => each.stop()));
+    await pki?.remove();
+  });
+
+  async function blackboxSays(module: string, target: string): Promise<boolean> {
+    const query = new URLSearchParams({ module, target });
+    const answer = await fetch(`http://127.0.0.1:${peer.port}/probe?${query}`, {
+      // It takes half a second off for itself.
+      headers: { 'X-Prometheus-Scrape-Timeout-Seconds': `${waitMs / 1000 + 0.5}` },
+    });
+    const text = await answer.text();
+    const success = /^probe_success (\d)$/m.exec(text)?.[1];
+    if (success === undefined) throw new Error(`${module}: ${answer.status} ${text}`);
+    return success === '1';
+  }
+
+  /** The example's file at another place, and with the test's authority where it speaks TLS. */
+  async function weSay(name: string, url: string, trust = pki.ca): Promise<Observation> {
+    const { request = {}, expect: expected = {} } = await exampleOf(name);
+    const secure = /^(https|wss|grpcs|tls):/.test(url) || request.secure === true || hasUpgrade(request);
+    const tls = { ...(request.tls as object | undefined), ca: trust };
+    const proxy = request.proxy === undefined ? {} : { proxy: `http://127.0.0.1:${web.proxy}` };
+    return checkOnce(checker, url, {
+      request: { ...request, ...proxy, ...(secure ? { tls } : {}) },
+      expect: expected,
+      timeoutMs: waitMs,
+    });
+  }
+
+  const hasUpgrade = ({ steps = [] }: Record<string, unknown>) =>
+    (steps as { starttls?: boolean }[]).some((step) => step.starttls === true);
+
+  async function bothSay(
+    name: string,
+    url: string,
+    good: boolean,
+    { module = name, target = url }: { module?: string; target?: string } = {},
+  ): Promise<void> {
+    const [theirs, ours] = await Promise.all([blackboxSays(module, target), weSay(name, url)]);
+    const isUp = ours.outcome === 'up' || ours.outcome === 'degraded';
+    expect({ blackbox: theirs, parallax: isUp }, JSON.stringify(ours)).toEqual({
+      blackbox: good,
+      parallax: good,
+    });
+    expect(ours.outcome).not.toBe('skipped');
+  }
+
+  type WebPlace = 'http' | 'https' | 'vhosts' | 'stranger' | 'mutual';
+  test.each<[example: string, place: WebPlace, path: string, good: boolean]>([
+    ['http_2xx', 'http', '/', true],
+    ['http_2xx', 'https', '/', true],
+    ['http_2xx', 'http', '/moved', true],
+    ['http_2xx', 'http', '/astray', false],
+    ['http_2xx', 'http', '/loop', false],
+    ['http_2xx', 'http', '/broken', false],
+    ['http_2xx', 'http', '/gone', false],
+    ['http_2xx', 'stranger', '/', false],
+    ['http_2xx', 'vhosts', '/', false],
+    ['http_2xx', 'mutual', '/', false],
+    ['http_post_2xx', 'http', '/orders', true],
+    ['http_post_2xx', 'https', '/orders', true],
+    ['http_post_2xx', 'http', '/page', false],
+    ['http_2xx_example', 'http', '/', true],
+    ['http_2xx_example', 'vhosts', '/', true],
+    ['http_2xx_example', 'https', '/', false],
+    ['http_2xx_example', 'http', '/no-cors', false],
+    ['http_2xx_example', 'http', '/other-cors', false],
+    ['http_2xx_example', 'http', '/cookie', false],
+    ['http_2xx_example', 'http', '/database', false],
+    ['http_2xx_example', 'http', '/other', false],
+    ['http_2xx_example', 'http', '/nothing', false],
+    ['http_basic_auth_example', 'http', '/login', true],
+    ['http_basic_auth_example', 'vhosts', '/login', true],
+    ['http_basic_auth_example', 'https', '/login', false],
+    ['http_custom_ca_example', 'https', '/', true],
+    ['http_custom_ca_example', 'stranger', '/', false],
+    ['http_custom_ca_example', 'https', '/broken', false],
+    ['http_client_certificate', 'mutual', '/', true],
+    ['http_client_certificate', 'mutual', '/broken', false],
+    ['http_client_certificate', 'stranger', '/', false],
+    ['http_gzip', 'http', '/zipped', true],
+    ['http_gzip', 'http', '/', false],
+    ['http_gzip', 'http', '/lie', false],
+    ['http_gzip_with_accept_encoding', 'http', '/page', true],
+    ['http_gzip_with_accept_encoding', 'https', '/page', true],
+    ['http_gzip_with_accept_encoding', 'http', '/', false],
+    ['http_gzip_with_accept_encoding', 'http', '/lie', false],
+    ['http_with_proxy', 'http', '/', true],
+    ['http_with_proxy', 'http', '/broken', false],
+  ])('%s, %s%s: %s', async (example, place, path, good) => {
+    const scheme = place === 'http' ? 'http' : 'https';
+    await bothSay(example, `${scheme}://127.0.0.1:${web[place]}${path}`, good);
+  });
+
+  test('http examples, where nothing listens', async () => {
+    const port = await freePort();
+    for (const example of [
+      'http_2xx',
+      'http_post_2xx',
+      'http_gzip',
+      'http_with_proxy',
+      'http_custom_ca_example',
+    ])
+      await bothSay(example, `http://127.0.0.1:${port}/`, false);
+  });
+
+  const mail = (upgrades: boolean, auth: boolean): Script => ({
+    greeting: '220 mail.example ESMTP Postfix\r\n',
+    upgrade: upgrades ? /^STARTTLS$/ : /^never$/,
+    answers: (line) =>
+      /^EHLO/.test(line)
+        ? `250-mail.example\r\n${upgrades ? '250-STARTTLS\r\n' : ''}${auth ? '250-AUTH PLAIN\r\n' : ''}250 SIZE 1000\r\n`
+        : line === 'STARTTLS'
+          ? upgrades
+            ? '220 go ahead\r\n'
+            : '502 no\r\n'
+          : line === 'QUIT'
+            ? '221 bye\r\n'
+            : null,
+  });
+  const imap = (greeting: string, agrees = true): Script => ({
+    greeting,
+    upgrade: agrees ? /STARTTLS/ : /^never$/,
+    answers: (line) =>
+      /STARTTLS/.test(line)
+        ? agrees
+          ? '. OK begin TLS\r\n'
+          : '. BAD no\r\n'
+        : /capability/.test(line)
+          ? '* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n. OK done\r\n'
+          : null,
+  });
+  const irc = (welcomes: boolean): Script => ({
+    answers: (line) =>
+      /^USER/.test(line)
+        ? ':irc.example NOTICE * :looking up your hostname\r\nPING :tok3n\r\n'
+        : line === 'PONG tok3n' && welcomes
+          ? ':irc.example 001 prober :Welcome\r\n'
+          : null,
+  });
+  const rabbit: Script = {
+    secure: true,
+    answers: (line) => (line === 'HELO' ? 'AMQP\0\0\x09\x01\n' : null),
+  };
+  const capabilities = '* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n';
+
+  test.each<[example: string, what: string, script: Script, good: boolean]>([
+    ['tcp_connect', 'mute', {}, true],
+    ['tls_connect', 'with TLS', { secure: true }, true],
+    ['tls_connect', 'with a certificate of a stranger', { secure: true, stranger: true }, false],
+    ['tls_connect', 'without TLS', { greeting: 'hello\r\n' }, false],
+    ['tls_connect', 'mute', {}, false],
+    ['imap_starttls', 'right', imap(capabilities), true],
+    ['imap_starttls', 'without STARTTLS', imap('* OK ready\r\n'), false],
+    ['imap_starttls', 'refusing', imap(capabilities, false), false],
+    ['imap_starttls', 'with a certificate of a stranger', { ...imap(capabilities), stranger: true }, false],
+    ['smtp_starttls', 'right', mail(true, true), true],
+    ['smtp_starttls', 'without AUTH', mail(true, false), false],
+    ['smtp_starttls', 'without STARTTLS', mail(false, true), false],
+    ['smtp_starttls', 'with a certificate of a stranger', { ...mail(true, true), stranger: true }, false],
+    ['smtp_starttls', 'busy', { greeting: '421 too many\r\n' }, false],
+    ['ssh_banner', 'right', { greeting: 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n' }, true],
+    ['ssh_banner', 'with a word before', { greeting: 'welcome\r\nSSH-2.0-OpenSSH_9.2p1\r\n' }, true],
+    ['ssh_banner', 'of another age', { greeting: 'SSH-1.5-1.2.27\n' }, false],
+    ['ssh_banner', 'mute', {}, false],
+    ['ssh_banner_extract', 'right', { greeting: 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n' }, true],
+    ['ssh_banner_extract', 'without comments', { greeting: 'SSH-2.0-dropbear_2022.83\r\n' }, true],
+    ['ssh_banner_extract', 'of another age', { greeting: 'SSH-1.5-1.2.27\n' }, false],
+    ['irc_banner', 'right', irc(true), true],
+    ['irc_banner', 'unwelcoming', irc(false), false],
+    ['irc_banner', 'mute', {}, false],
+    ['rabbitmq', 'right', rabbit, true],
+    ['rabbitmq', 'without TLS', { ...rabbit, secure: false }, false],
+    ['rabbitmq', 'other', { secure: true, answers: () => 'HTTP/1.1 400 Bad Request\r\n' }, false],
+  ])('%s of a server that is %s: %s', async (example, _what, script, good) => {
+    const server = await startLineServer(script, pki);
+    lines.push(server);
+    const scheme = example === 'tls_connect' ? 'tls' : 'tcp';
+    await bothSay(example, `${scheme}://127.0.0.1:${server.port}`, good, {
+      target: `127.0.0.1:${server.port}`,
+    });
+  });
+
+  test.each([
+    ['+OK Dovecot ready.\r\n', true],
+    ['-ERR go away\r\n', false],
+  ])('pop3s_banner of %j: %s', async (greeting, good) => {
+    const server = await startLineServer({ secure: true, greeting }, pki);
+    lines.push(server);
+    const place = `127.0.0.1:${server.port}`;
+    await bothSay('pop3s_banner', `tcp://${place}`, good, { module: 'pop3s_banner_meant', target: place });
+    // As it is written: never.
+    expect(await blackboxSays('pop3s_banner', place)).toBe(false);
+  });
+
+  test('tcp examples, where nothing listens', async () => {
+    const place = `127.0.0.1:${await freePort()}`;
+    for (const example of ['tcp_connect', 'ssh_banner', 'irc_banner', 'smtp_starttls', 'imap_starttls'])
+      await bothSay(example, `tcp://${place}`, false, { target: place });
+    await bothSay('tls_connect', `tls://${place}`, false, { target: place });
+  });
+});
