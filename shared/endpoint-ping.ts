@@ -9,8 +9,8 @@ export const pingRequestSchema = z.strictObject({
   count: z.int().min(1).max(20).default(3),
   /** Between two requests. */
   interval: duration('200ms', '10s').default(200),
-  /** Bytes of data in each; with the headers of ICMP and IPv4 a packet is 28 bytes larger. */
-  size: z.int().min(0).max(8972).default(56),
+  /** Bytes of data in each, 16 of them its time; with the headers of ICMP and IPv4 a packet is 28 bytes larger. */
+  size: z.int().min(16).max(8972).default(56),
   /** How many routers a request may pass; unset: what the machine uses. */
   ttl: z.int().min(1).max(255).optional(),
   ...reachFields,

@@ -41,7 +41,13 @@ export const runPing: RunPing = (args, onStop) =>
       if (child.pid === undefined) resolve({ exitCode: null, startError, ...texts });
     });
     child.once('close', (exitCode) => resolve({ exitCode, startError, ...texts }));
-    onStop(() => void child.kill('SIGKILL'));
+    onStop(() => {
+      child.kill('SIGKILL');
+      // Whatever else holds its output, nobody waits for it.
+      child.stdout.destroy();
+      child.stderr.destroy();
+      resolve({ exitCode: null, startError, ...texts });
+    });
   });
 
 /** `address` is a literal that was vetted. `waitMs`: how long it may wait for the last reply. */

@@ -151,7 +151,7 @@ function lost({ err }: PingRun, { error }: PingReport, address: string, attempt:
   if (error) return failure('connect.unreachable', `${error.from} says that ${address} is ${error.what}`);
   if (/Message too long|local error/i.test(err))
     return failure('connect.unreachable', 'packets of this size do not pass here');
-  if (/unreachable|No route|Invalid argument|not permitted|not available/i.test(err))
+  if (/unreachable|No route|Invalid argument|not permitted|Permission denied|not available/i.test(err))
     return failure('connect.unreachable', `this machine has no way to ${address}`);
   return failure('connect.timeout', `no reply from ${address} within ${attempt.timeoutMs} ms`);
 }
