@@ -16,7 +16,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   probe: ['probe', 'run a probe'],
   migrate: ['hub', "bring the database's schema up or down, or show where it is"],
   enroll: ['hub', 'make a token that lets a probe in'],
-  probes: ['hub', 'list, approve or revoke probes'],
+  probes: ['hub', 'list, compare, approve or revoke probes'],
   endpoints: ['hub', 'apply, compare, export or list what is checked'],
   check: ['probe', 'check a URL from here, now, without a hub'],
   doctor: ['probe', 'whether a probe (or `doctor hub`) would be well here, and what to do where not'],

@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
+import { oldestProbe } from '../shared/probe-versions.ts';
 import { createApp } from './api/app.ts';
 import { auditApi } from './api/audit.ts';
 import { checksApi } from './api/checks.ts';
+import { compareProbesApi } from './api/compare-probes.ts';
 import { endpointsApi } from './api/endpoints.ts';
 import { enrollmentsApi } from './api/enrollments.ts';
 import { evidenceApi } from './api/evidence.ts';
@@ -35,6 +37,7 @@ import { createCatalogMetrics } from './trust/catalog-metrics.ts';
 import { countPairs } from './trust/count-pairs.ts';
 import { startCatalog } from './trust/load-catalog.ts';
 import { startRegistry } from './trust/load-registry.ts';
+import { readProbeVersions } from './trust/probe-versions.ts';
 import { reloadableKeys } from './trust/reloadable-keys.ts';
 import { createSignInLink } from './trust/sign-in.ts';
 import { type Leases, startLeases } from './trust/start-leases.ts';
@@ -120,6 +123,7 @@ async function startHub(
   const bus = createBus(config, db, log, topicsDue, onFatal);
   closing.add('bus', () => bus.stop());
   watchHub(metrics, { db, bus });
+  const versions = await readProbeVersions(db, { newest: version, oldest: oldestProbe, nowUs: now() });
 
   const context: HubContext = {
     config,
@@ -130,6 +134,7 @@ async function startHub(
     registry,
     changes,
     bus,
+    versions,
     metrics,
     now,
     stopping,
@@ -223,6 +228,7 @@ function routesOf(context: HubContext, leases: Leases, trust: ReturnType<typeof 
       endpointsApi(context),
       enrollmentsApi(context),
       probesApi(context),
+      compareProbesApi(context),
       regionsApi(context),
       resultsApi(context),
       checksApi(context),

@@ -4,6 +4,7 @@ import { formatBytes, formatDuration } from '../../shared/duration.ts';
 import { ago } from './ages.ts';
 import { connectHub, type HubClient } from './hub-client.ts';
 import { everyPage } from './pages.ts';
+import { compareCommand } from './probes-compare.ts';
 
 interface Probe {
   readonly id: number;
@@ -19,6 +20,7 @@ interface Probe {
   readonly capacity: number | null;
   readonly noiseUs: number | null;
   readonly version: string | null;
+  readonly refusedFrom: string | null;
   readonly network: {
     readonly state: 'ok' | 'doubtful' | 'gone';
     readonly since: string;
@@ -31,6 +33,7 @@ const help = `
   $ parallax probes list --status pending
   $ parallax probes list --region eu-west --json
   $ parallax probes approve 7
+  $ parallax probes compare fra-1 fra-2 --since 1d
   $ parallax probes revoke 7 --reason 'the host was sold'
 
 What is revoked stays so: a probe whose host is good again enrolls anew (parallax enroll).`;
@@ -38,7 +41,7 @@ What is revoked stays so: a probe whose host is good again enrolls anew (paralla
 export function probesCommand(context: CliContext): Command {
   const connect = () => connectHub(context.env, context.cwd, context.signal);
   return new Command('probes')
-    .description('list, approve or revoke probes')
+    .description('list, compare, approve or revoke probes')
     .addHelpText('after', help)
     .addCommand(listCommand(context, connect))
     .addCommand(changeCommand(context, connect, 'approve').description('let a probe work that waits for it'))
@@ -46,7 +49,8 @@ export function probesCommand(context: CliContext): Command {
       changeCommand(context, connect, 'revoke')
         .description('stop a probe for good: it wipes its cache, and what it sends is refused')
         .option('--reason TEXT', 'for the probe and the audit log'),
-    );
+    )
+    .addCommand(compareCommand(context, connect));
 }
 
 function listCommand({ terminal }: CliContext, connect: () => Promise<HubClient>): Command {
@@ -80,12 +84,25 @@ function listCommand({ terminal }: CliContext, connect: () => Promise<HubClient>
           column === statusAt ? paint(terminal, colours[cell.trim()] ?? 'red', cell) : cell,
         ),
       );
+      for (const { id, name, version, refusedFrom } of probes.filter(isTooOld)) {
+        const from =
+          Date.parse(refusedFrom ?? '') > now
+            ? `is refused from ${refusedFrom?.slice(0, 10)} on`
+            : 'is refused';
+        terminal.out(
+          `\n${id} (${printable(name)}): version ${printable(version ?? '')} is too old for this hub and ${from}: update it\n`,
+        );
+      }
       for (const { id, name, network } of probes.filter(isTroubled)) {
         terminal.out(
           `\n${id} (${printable(name)}): network ${network?.state} for ${since(network?.since, now)}: ${printable(network?.why ?? '')}\n`,
         );
       }
     });
+}
+
+function isTooOld({ status, refusedFrom }: Probe): boolean {
+  return status !== 'revoked' && refusedFrom !== null;
 }
 
 function isTroubled({ status, network }: Probe): boolean {
@@ -124,7 +141,7 @@ function row(probe: Probe, now: number): string[] {
     noiseUs === null ? '' : `${(noiseUs / 1000).toFixed(1)}ms`,
     probe.network?.state ?? '',
     probe.clockOffsetUs === null ? '' : clockWords(probe.clockOffsetUs),
-    probe.version ?? '',
+    probe.refusedFrom === null ? (probe.version ?? '') : `${probe.version} (too old)`,
   ];
 }
 
