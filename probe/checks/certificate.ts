@@ -1,4 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
+import { checkServerIdentity } from 'node:tls';
 import type { Facts, FactValue } from '../../shared/facts.ts';
 import { chainOf, type HandshakeSeen } from './handshake.ts';
 import { type OcspStaple, readStaple } from './ocsp-staple.ts';
@@ -38,7 +39,8 @@ export function seeCertificate({ socket, certificate, staple }: HandshakeSeen): 
     publicKey: publicKey?.pin ?? null,
     issuer: leaf.issuer,
     names,
-    covers: (name) => (parsed.checkIP(name) ?? parsed.checkHost(name, { subject: 'never' })) !== undefined,
+    // As the handshake itself does it.
+    covers: (name) => checkServerIdentity(name, certificate) === undefined,
     ocsp,
     facts: {
       subject: shownText(leaf.subject, shownSubjectBytes),
