@@ -31,7 +31,7 @@ export interface NetworkLook {
 export interface TargetsSeen {
   readonly up: number;
   readonly fallen: number;
-  /** One of at least this scope was found up a moment ago. */
+  /** One that lies as far was up since the look began. */
   readonly fresh: boolean;
   /** One that was up, or new, fell since the last was found up. */
   readonly failing: boolean;

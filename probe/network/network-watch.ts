@@ -103,6 +103,8 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
   let last: NetworkLook = nothingSeen;
   /** When the way to each scope was last found gone: what was under way then had no chance. */
   const gone = createLastTimes();
+  /** When the look began that there is now: what was up since then counts for more than what it found silent. */
+  let lookFromMs = steadyMs();
   let view: NetworkView = judgeNetwork(nothingSeen, targets());
   let report: NetworkReport = { state: 'ok', since: nowUs(), why: '' };
   let own: { readonly atMs: number; readonly networks: readonly string[] } | null = null;
@@ -122,7 +124,7 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
     const now = steadyMs();
     const seen = (scope: Scope): TargetsSeen => ({
       ...standings.tally(scope, now * 1000),
-      fresh: now - goods.reaching(scope) <= timing.freshMs,
+      fresh: goods.reaching(scope) > lookFromMs,
       failing: falls.of(scope) > goods.reaching(scope),
     });
     return { local: seen('local'), private: seen('private'), public: seen('public') };
@@ -192,7 +194,7 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
     const item: Held = { result, urgent, beganMs: now - result.timings.total / 1000, heldMs: now };
     const isKnown = isGoneNow(scope) || wasGone(item, scope);
     const isNoNews = !mass && !news && result.kind === 'slot';
-    if (isKnown || isNoNews || (!mass && isProven(suspicious, scope))) release(item);
+    if (isKnown || isNoNews || (!mass && isProven(suspicious, scope, item))) release(item);
     else hold(item);
   }
 
@@ -206,9 +208,9 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
     return beganMs <= gone.of(scope);
   }
 
-  /** Another target was up a moment ago, in a way that proves as much: nobody else has to be asked. */
-  function isProven({ code, proven }: Suspicious, scope: Scope): boolean {
-    const sinceMs = steadyMs() - timing.freshMs;
+  /** Another target was up since this check began, in a way that proves as much: nobody else has to be asked. */
+  function isProven({ code, proven }: Suspicious, scope: Scope, { beganMs }: Held): boolean {
+    const sinceMs = Math.max(beganMs, steadyMs() - timing.freshMs);
     const reached = (proven ? provenGoods : goods).reaching(scope) >= sinceMs;
     return reached && (!code?.startsWith('dns.') || goodByNameMs >= sinceMs);
   }
@@ -261,6 +263,7 @@ export function createNetworkWatch(options: NetworkWatchOptions): NetworkWatch {
         const look = await lookAround(witnesses);
         if (stopped) return;
         last = look;
+        lookFromMs = fromMs;
         lookedMs = steadyMs();
         judge(fromMs);
       } catch (error) {

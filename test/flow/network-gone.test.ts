@@ -137,10 +137,12 @@ async function whileBroken(
   return rowsBetween(fromMs, toMs - 1500);
 }
 
-const label = ({ outcome, suspect, code }: Row) =>
-  `${outcome}${suspect ? ' suspect' : ''}${code ? ` ${code}` : ''}`;
+const label = ({ outcome, code }: Row) => `${outcome}${code ? ` ${code}` : ''}`;
 
-/** Labels of all slots, each once; those of one endpoint where it is named. */
+/**
+ * Labels of all slots, each once; those of one endpoint where it is named. Whether one is suspect is not among them: a
+ * busy machine makes any of them so.
+ */
 const labels = (rows: readonly Row[], endpoint?: string) =>
   [...new Set(rows.filter((row) => !endpoint || row.endpoint === endpoint).map(label))].sort();
 

@@ -147,6 +147,18 @@ describe('the watch over a probe’s own network', () => {
     expect([one.last(1), one.urgent.at(-1), one.looks()]).toEqual(['down connect.timeout', true, 2]);
   });
 
+  test('a success that ended before the failing check began proves nothing for it', async () => {
+    const one = await scene();
+    one.up(1);
+    await one.pass(300);
+    one.look = silent;
+    one.down(1, 'connect.unreachable');
+    one.down(2, 'connect.unreachable');
+    expect(one.watch.held()).toBe(2);
+    await one.pass(400);
+    expect([one.last(1), one.last(2)]).toEqual(['skipped probe.network', 'skipped probe.network']);
+  });
+
   test('looks no more often than it must where many fail one after the other', async () => {
     const one = await scene();
     for (let id = 1; id <= 3; id += 1) one.up(id);
