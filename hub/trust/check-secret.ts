@@ -26,7 +26,7 @@ export async function checkSecret(
   );
   if (sealed === 0) return writeHubNote(db, note, { check });
   throw new SettingsError([
-    `PARALLAX_SECRET is not the one that the credentials of ${sealed} endpoints in this database are sealed with: set the one they were written with, as PARALLAX_SECRET or, to change it, as PARALLAX_SECRET_ALSO`,
+    `PARALLAX_SECRET is not the one that the credentials of ${sealed === 1 ? 'an endpoint' : `${sealed} endpoints`} in this database are sealed with: set the one they were written with, as PARALLAX_SECRET or, to change it, as PARALLAX_SECRET_ALSO`,
   ]);
 }
 

@@ -19,6 +19,11 @@ export function row({ atLeast = false, ...of }: Omit<Row, 'within'> & { readonly
   return { ...of, within: budget === null ? null : atLeast ? value >= budget : value <= budget };
 }
 
+/** Of two figures of which one may be nothing at all. */
+function ratio(of: number, to: number): string {
+  return of === 0 || to === 0 ? '-' : `${figure(of / to)}x`;
+}
+
 /** Three digits that count, or all of a whole number. */
 function figure(value: number | null): string {
   return value === null ? '-' : String(Number(value.toPrecision(Math.abs(value) >= 1000 ? 4 : 3)));
@@ -32,9 +37,9 @@ export function tableOf(rows: readonly Row[]): string {
     figure(value),
     unit,
     figure(peer),
-    peer === null ? '-' : `${figure(peer / value)}x`,
+    peer === null ? '-' : ratio(peer, value),
     figure(limit),
-    limit === null ? '-' : `${figure(value / limit)}x`,
+    limit === null ? '-' : ratio(value, limit),
     figure(budget),
     within === null ? '' : within ? 'within' : 'OVER',
   ]);

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { plantedBugs } from './build/planted-bugs.ts';
 import { faultNamed } from './faults/all.ts';
 import { type Replay, readReplay } from './replay.ts';
 
@@ -26,7 +27,8 @@ doubled or forged. docs/chaos.md says what is compared with what.
   --json           the report as JSON, on one line
   --help
 
-Exit codes: 0 nothing found, 1 an invariant was violated, 2 wrong usage.`;
+Exit codes: 0 nothing found, 1 an invariant was violated, a planted bug was not seen, or the machine itself failed, 2 wrong
+usage.`;
 
 export interface Options extends Omit<Replay, 'minutes' | 'rate' | 'why'> {
   readonly minutes: number;
@@ -75,6 +77,12 @@ export async function readOptions(argv: readonly string[]): Promise<Options> {
   const list = (text: string | undefined) => (text ?? '').split(',').filter(Boolean);
   const faults = list(values.faults);
   for (const name of faults) faultNamed(name);
+  const bugs = list(values.bugs);
+  for (const name of bugs) {
+    if (plantedBugs.some((bug) => bug.name === name)) continue;
+    throw new Error(`there is no planted bug '${name}': ${plantedBugs.map((bug) => bug.name).join(', ')}`);
+  }
+  if (bugs.length > 0 && !values.mutations) throw new Error('--bugs goes with --mutations');
   const again = values.replay === undefined ? null : await readReplay(values.replay);
   const { ci, mutations, help } = values;
   const plan = again?.plan;
@@ -92,7 +100,7 @@ export async function readOptions(argv: readonly string[]): Promise<Options> {
     shrink: values.shrink,
     ledger: values.ledger && !ci && again === null,
     mode: help ? 'help' : values.list ? 'list' : mutations ? 'mutations' : ci ? 'ci' : 'run',
-    bugs: list(values.bugs),
+    bugs,
     keep: values.keep,
     json: values.json,
   };
