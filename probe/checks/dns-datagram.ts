@@ -14,6 +14,7 @@ import {
   sameQuestion,
   writeQuery,
 } from './dns-message.ts';
+import { noteErrno } from './trace.ts';
 
 /** The one call that makes a datagram socket to a target; a seam, as `OpenSocket` is. */
 export type OpenDatagram = (address: string, port: number) => Socket;
@@ -118,11 +119,12 @@ export function askByDatagram(
     const send = () => {
       clearTimeout(timer);
       const server = next();
-      if (settled || !server || tries === mostTries) return;
+      if (settled || !server || tries === Math.max(mostTries, servers.length)) return;
       const destination = destinationOf(server.address, server.port);
       const full = isLoopback(server.address) ? null : deps.gate.enter(destination, performance.now());
       if (full !== null) return done(failure('probe.saturated', full));
       tries += 1;
+      attempt.trace.address = destination;
       const socket = deps.openDatagram(server.address, server.port);
       leave.push(() => {
         deps.gate.leave(destination);
@@ -131,8 +133,9 @@ export function askByDatagram(
       const id = randomInt(65_536);
       const question = questionBytes(query, randomBytes(32));
       socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (!settled && !refusals.has(server))
-          refusedBy(server, connectFailure(error, server.address, server.port));
+        if (settled || refusals.has(server)) return;
+        noteErrno(attempt.trace, error);
+        refusedBy(server, connectFailure(error, server.address, server.port));
       });
       socket.on('message', (bytes, from) => {
         if (settled) return;

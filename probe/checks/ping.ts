@@ -55,6 +55,7 @@ function checkPing(
     const address = await findAddress(host, request, attempt, deps);
     if (typeof address !== 'string') return failed(address);
     findings.remoteIp = address;
+    attempt.trace.address = address;
     const began = performance.now();
     const run = await pinged(assignment, address, attempt, deps);
     if ('code' in run) return failed(run);

@@ -46,6 +46,8 @@ const graceUs = 5_000_000;
 /** As many endpoints as anybody gives one probe: past it the oldest outcomes are forgotten, which only costs urgency. */
 const mostOutcomes = 500_000;
 
+const mostUnable = 20;
+
 interface Running {
   readonly task: Task;
   readonly deadlineUs: number;
@@ -73,6 +75,8 @@ export function createRunner(options: RunnerOptions): Runner {
   const slots = new Map<number, Running | null>();
   const queue: { readonly task: Task; readonly sinceUs: number }[] = [];
   const outcomes = new Map<number, Outcome>();
+  /** What this machine cannot do, by the message that says so to its owner. */
+  const unable = new Set<string>();
   let stopping = false;
   let idle: () => void = () => undefined;
   const sweeping = setInterval(cutOverdue, 1000);
@@ -159,6 +163,13 @@ export function createRunner(options: RunnerOptions): Runner {
     report(task, { ...observation, attempts: 0, firstFailure: null, startedAt: nowUs(), suspect: false });
   }
 
+  /** Once: every result that could not be had says it to the operator of the endpoint. */
+  function tellUnable(message: string): void {
+    if (unable.has(message) || unable.size >= mostUnable) return;
+    unable.add(message);
+    log.warn(`this machine cannot do what an endpoint asks for, and skips it: ${message}`);
+  }
+
   function report(
     task: Task,
     seen: Observation & Pick<Result, 'attempts' | 'firstFailure' | 'startedAt' | 'suspect'>,
@@ -178,6 +189,7 @@ export function createRunner(options: RunnerOptions): Runner {
       facts,
     } = seen;
     const { attempts, firstFailure, startedAt, suspect } = seen;
+    if (failure?.code === 'probe.unable') tellUnable(failure.message);
     emit(
       {
         endpointId: assignment.id,

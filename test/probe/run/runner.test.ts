@@ -318,6 +318,16 @@ describe('stopping', () => {
   });
 });
 
+test('what this machine cannot do is said in its log, once', async () => {
+  const said: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line) => said.push(line) });
+  const { runner, task } = scene(['probe.unable'], 1, { log });
+  for (const id of [1, 2, 3]) runner.run(task({ id }));
+  await vi.advanceTimersByTimeAsync(100);
+  expect(said).toHaveLength(1);
+  expect(said[0]).toContain('this machine cannot do what an endpoint asks for, and skips it: probe.unable');
+});
+
 test('a day of slots leaves nothing behind', async () => {
   const { runner, results, task } = scene([null, 'wait.timeout'], 1);
   for (let slot = 0; slot < 2000; slot += 1) {
