@@ -187,3 +187,52 @@ export async function startLineServer(script: Script, pki: Pki): Promise<LineSer
     },
   };
 }
+
+/** An unbound that knows the names of the DNS examples by heart. */
+export async function startUnbound(
+  unbound: string,
+  folder: string,
+  lines: readonly string[],
+): Promise<RealServer> {
+  const port = await freePort();
+  const file = join(folder, `unbound-${port}.conf`);
+  await writeFile(
+    file,
+    `server:
+  directory: "${folder}"
+  username: ""
+  chroot: ""
+  pidfile: ""
+  use-syslog: no
+  interface: 127.0.0.1@${port}
+  do-ip6: no
+  module-config: "iterator"
+${lines.map((line) => `  ${line}\n`).join('')}remote-control:
+  control-enable: no
+`,
+  );
+  return realServer({ command: unbound, args: ['-d', '-p', '-c', file], port });
+}
+
+/** gRPC's C core with the health service; `services` beside those that it has. */
+export async function startHealth(
+  python: string,
+  { folder }: Pki,
+  services: Readonly<Record<string, number>>,
+  files: readonly [cert: string, key: string] = ['cert.pem', 'key.pem'],
+): Promise<RealServer & { readonly tlsPort: number }> {
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  const server = await realServer({
+    command: python,
+    args: [
+      join(import.meta.dirname, 'checks/grpc-health-server.py'),
+      `${port}`,
+      `${tlsPort}`,
+      ...files.map((file) => join(folder, file)),
+      ...Object.entries(services).map(([name, status]) => `${name}=${status}`),
+    ],
+    port,
+    ready: (_, output) => output.includes('serving'),
+  });
+  return { ...server, tlsPort };
+}

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +17,9 @@ import {
   makePki,
   type Pki,
   type Script,
+  startHealth,
   startLineServer,
+  startUnbound,
   startWeb,
   type Web,
 } from './example-servers.ts';
@@ -65,6 +68,22 @@ const ready =
       "blackbox_exporter's example.yml",
       'prometheus-blackbox-exporter -o Dpkg::Options::=--path-include=/usr/share/doc/*',
     ) !== null);
+
+const unbound = serverCommand('unbound', 'unbound');
+const ping = serverCommand('ping', 'iputils-ping');
+const python = '/usr/bin/python3';
+const hasGrpc = canImport('grpc') || serverMissing('gRPC server', 'python3-grpcio') !== null;
+/** For names that no other line says anything of: nothing is asked of anybody. */
+const refuses = 'local-zone: "." refuse';
+
+function canImport(module: string): boolean {
+  try {
+    execFileSync(python, ['-c', `import ${module}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 type Modules = Record<string, Record<string, Record<string, unknown>>>;
 /** Its modules by its own files; what names a file or an address of another machine is put here. */
@@ -126,7 +145,7 @@ describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same serv
     });
     checker = await startChecker({
       policy: createTargetPolicy({
-        allowNetworks: ['127.0.0.0/8'].map(parseNetworkRule),
+        allowNetworks: ['127.0.0.0/8', '203.0.113.0/24'].map(parseNetworkRule),
         allowProxy: true,
         hubOrigins: [],
       }),
@@ -161,7 +180,11 @@ describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same serv
   /** The example's file at another place, and with the test's authority where it speaks TLS. */
   async function weSay(name: string, url: string, trust = pki.ca): Promise<Observation> {
     const { request = {}, expect: expected = {} } = await exampleOf(name);
-    const secure = /^(https|wss|grpcs|tls):/.test(url) || request.secure === true || hasUpgrade(request);
+    const secure =
+      request.tls !== undefined ||
+      /^(https|wss|grpcs|tls):/.test(url) ||
+      request.secure === true ||
+      hasUpgrade(request);
     const tls = { ...(request.tls as object | undefined), ca: trust };
     const proxy = request.proxy === undefined ? {} : { proxy: `http://127.0.0.1:${web.proxy}` };
     return checkOnce(checker, url, {
@@ -174,19 +197,34 @@ describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same serv
   const hasUpgrade = ({ steps = [] }: Record<string, unknown>) =>
     (steps as { starttls?: boolean }[]).some((step) => step.starttls === true);
 
+  /** Modules that differ in nothing from one that has a file. */
+  const twins: Readonly<Record<string, readonly string[]>> = {
+    tcp_connect: ['tcp_connect_example'],
+    irc_banner: ['irc_banner_example'],
+    icmp: ['icmp_example'],
+    pop3s_banner_meant: ['pop3s_banner'],
+  };
+  const compared = new Map<string, Set<boolean>>();
+
   async function bothSay(
     name: string,
     url: string,
     good: boolean,
     { module = name, target = url }: { module?: string; target?: string } = {},
   ): Promise<void> {
-    const [theirs, ours] = await Promise.all([blackboxSays(module, target), weSay(name, url)]);
+    const modules = [module, ...(module === 'pop3s_banner_meant' ? [] : (twins[module] ?? []))];
+    const [ours, ...theirs] = await Promise.all([
+      weSay(name, url),
+      ...modules.map((each) => blackboxSays(each, target)),
+    ]);
     const isUp = ours.outcome === 'up' || ours.outcome === 'degraded';
     expect({ blackbox: theirs, parallax: isUp }, JSON.stringify(ours)).toEqual({
-      blackbox: good,
+      blackbox: modules.map(() => good),
       parallax: good,
     });
-    expect(ours.outcome).not.toBe('skipped');
+    expect(ours.outcome, JSON.stringify(ours)).not.toBe('skipped');
+    for (const each of [module, ...(twins[module] ?? [])])
+      compared.set(each, (compared.get(each) ?? new Set()).add(good));
   }
 
   type WebPlace = 'http' | 'https' | 'vhosts' | 'stranger' | 'mutual';
@@ -342,5 +380,134 @@ describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same serv
     for (const example of ['tcp_connect', 'ssh_banner', 'irc_banner', 'smtp_starttls', 'imap_starttls'])
       await bothSay(example, `tcp://${place}`, false, { target: place });
     await bothSay('tls_connect', `tls://${place}`, false, { target: place });
+  });
+
+  describe.skipIf(!hasGrpc)('gRPC', () => {
+    const servers: Awaited<ReturnType<typeof startHealth>>[] = [];
+    afterAll(() => Promise.all(servers.map((server) => server.stop())));
+
+    test.each<[what: string, services: Record<string, number>, whole: boolean, one: boolean]>([
+      ['well', { service1: 1 }, true, true],
+      ['well, without that service', {}, true, false],
+      ['well, its service ill', { service1: 2 }, true, false],
+      ['ill, its service well', { '': 2, service1: 1 }, false, true],
+      ['in a state that nobody knows', { '': 9, service1: 0 }, false, false],
+    ])('grpc and grpc_plain of a server that is %s', async (_what, services, whole, one) => {
+      const server = await startHealth(python, pki, services);
+      servers.push(server);
+      const secure = `127.0.0.1:${server.tlsPort}`;
+      const plain = `127.0.0.1:${server.port}`;
+      await bothSay('grpc', `grpcs://${secure}`, whole, { target: secure });
+      await bothSay('grpc_plain', `grpc://${plain}/service1`, one, { target: plain });
+      // The one where the other is.
+      await bothSay('grpc', `grpcs://${plain}`, false, { target: plain });
+      await bothSay('grpc_plain', `grpc://${secure}/service1`, false, { target: secure });
+    });
+
+    test('a certificate of a stranger, a web server, a mute one and nothing at all', async () => {
+      const stranger = await startHealth(python, pki, {}, ['stranger.pem', 'stranger-key.pem']);
+      servers.push(stranger);
+      const mute = await startLineServer({}, pki);
+      lines.push(mute);
+      const ports = [stranger.tlsPort, web.https, web.http, mute.port, await freePort()];
+      await Promise.all(
+        ports.flatMap((port) => {
+          const target = `127.0.0.1:${port}`;
+          return [
+            bothSay('grpc', `grpcs://${target}`, false, { target }),
+            bothSay('grpc_plain', `grpc://${target}/service1`, false, { target }),
+          ];
+        }),
+      );
+    });
+  });
+
+  describe.skipIf(!unbound)('DNS', () => {
+    const servers: RealServer[] = [];
+    afterAll(() => Promise.all(servers.map((server) => server.stop())));
+    const name = 'www.prometheus.io';
+
+    test.each<[what: string, lines: string[], udp: boolean, tcp: boolean, soa: boolean]>([
+      [
+        'knows the names',
+        [
+          'local-zone: "prometheus.io." static',
+          `local-data: "${name}. 300 IN A 127.0.0.1"`,
+          'local-data: "prometheus.io. 300 IN SOA ns.prometheus.io. root.prometheus.io. 1 2 3 4 5"',
+        ],
+        false,
+        true,
+        true,
+      ],
+      [
+        'knows another address',
+        ['local-zone: "prometheus.io." transparent', `local-data: "${name}. 300 IN A 192.0.2.1"`, refuses],
+        false,
+        true,
+        false,
+      ],
+      ['knows that there are none', ['local-zone: "prometheus.io." always_nxdomain'], false, false, false],
+      ['has nothing to say of them', ['local-zone: "prometheus.io." always_nodata'], false, true, true],
+      ['refuses', ['local-zone: "prometheus.io." refuse'], false, false, false],
+      ['is silent', ['local-zone: "prometheus.io." deny'], false, false, false],
+    ])('a server that %s', async (_what, config, udp, tcp, soa) => {
+      const server = await startUnbound(unbound ?? '', pki.folder, config);
+      servers.push(server);
+      const place = `127.0.0.1:${server.port}`;
+      await bothSay('dns_udp_example', `dns://${place}/${name}?type=A`, udp, { target: place });
+      await bothSay('dns_tcp_example', `dns://${place}/${name}?type=A`, tcp, { target: place });
+      await bothSay('dns_soa', `dns://${place}/prometheus.io?type=SOA`, soa, { target: place });
+    });
+
+    test('nothing where a server should be', async () => {
+      const place = `127.0.0.1:${await freePort()}`;
+      await bothSay('dns_udp_example', `dns://${place}/${name}?type=A`, false, { target: place });
+      await bothSay('dns_tcp_example', `dns://${place}/${name}?type=A`, false, { target: place });
+      await bothSay('dns_soa', `dns://${place}/prometheus.io?type=SOA`, false, { target: place });
+    });
+  });
+
+  describe.skipIf(!ping)('ICMP', () => {
+    test.each<[target: string, good: boolean]>([
+      ['127.0.0.1', true],
+      // No way leads there from here, or nobody is there.
+      ['203.0.113.77', false],
+    ])('%s: %s', async (target, good) => {
+      await bothSay('icmp', `ping://${target}`, good, { target });
+      await bothSay('icmp', `ping://${target}`, good, { target, module: 'icmp_ttl5' });
+      await bothSay('icmp_ttl5', `ping://${target}`, good, { target });
+    });
+  });
+
+  // What Debian's version cannot do yet, or has nothing for: ours alone.
+  test.each<[example: string, url: (web: Web) => string, outcome: 'up' | 'down']>([
+    ['http_any_response_example', ({ http }) => `http://127.0.0.1:${http}/broken`, 'up'],
+    ['http_any_response_example', ({ http }) => `http://127.0.0.1:${http}/`, 'up'],
+    ['http_any_response_example', ({ https }) => `http://127.0.0.1:${https}/`, 'up'],
+    ['http_any_response_example', ({ stranger }) => `https://127.0.0.1:${stranger}/`, 'down'],
+    ['http_json_cel_match', ({ http }) => `http://127.0.0.1:${http}/status`, 'up'],
+    ['http_json_cel_match', ({ http }) => `http://127.0.0.1:${http}/ill`, 'down'],
+    ['http_json_cel_match', ({ http }) => `http://127.0.0.1:${http}/`, 'down'],
+    ['http_post_body_file', ({ https }) => `https://127.0.0.1:${https}/orders`, 'up'],
+    ['http_with_proxy_and_headers', ({ http }) => `http://127.0.0.1:${http}/`, 'up'],
+  ])('%s %s is %s', async (example, url, outcome) => {
+    const seen = await weSay(example, url(web));
+    expect(seen.outcome, JSON.stringify(seen)).toBe(outcome);
+  });
+
+  test("each of blackbox_exporter's modules was compared, on what is good and on what is broken", async () => {
+    const known = Object.keys(await modulesFor(pki, web.proxy));
+    // Its patterns contradict each other: nothing is ever good.
+    const onlyBroken = ['dns_udp_example'];
+    const missing = known.filter((name) => {
+      const seen = compared.get(name);
+      return !(seen?.has(false) && (seen.has(true) || onlyBroken.includes(name)));
+    });
+    const without = [
+      ...(hasGrpc ? [] : ['grpc', 'grpc_plain']),
+      ...(unbound ? [] : ['dns_udp_example', 'dns_soa', 'dns_tcp_example']),
+      ...(ping ? [] : ['icmp', 'icmp_ttl5', 'icmp_example']),
+    ];
+    expect(missing.filter((name) => !without.includes(name))).toEqual([]);
   });
 });
