@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Registry as MetricsRegistry } from 'prom-client';
+import type { ProbeVersions } from '../shared/probe-versions.ts';
 import type { HubConfig } from './config.ts';
 import type { Bus } from './ingest/bus.ts';
 import type { Changes } from './store/changes.ts';
@@ -21,6 +22,8 @@ export interface HubContext {
   readonly registry: Registry;
   readonly changes: Changes;
   readonly bus: Bus;
+  /** Which probes this hub takes. */
+  readonly versions: ProbeVersions;
   /** What /metrics shows. */
   readonly metrics: MetricsRegistry;
   readonly now: Clock;

@@ -1,8 +1,10 @@
 import type { Logger } from 'pino';
+import { commonBatchSchema } from '../shared/batch-schema.ts';
 import { Failed } from '../shared/command-line.ts';
 import type { LeaseClaims, laterRequestFields } from '../shared/lease.ts';
 import type { Result } from '../shared/result.ts';
 import { createHubClock } from './clock/hub-clock.ts';
+import { createOffsetWords } from './clock/offset-words.ts';
 import { createSteadyClock } from './clock/steady-clock.ts';
 import type { ProbeConfig } from './config.ts';
 import type { Outbox } from './deliver/outbox.ts';
@@ -16,6 +18,7 @@ import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
 import type { Instant } from './lease/lease-term.ts';
 import { createLookAround } from './network/look-around.ts';
 import { createNetworkWatch } from './network/network-watch.ts';
+import { createEvidenceWatch } from './run/evidence-watch.ts';
 import { createJobs } from './run/jobs.ts';
 import { type Limit, limited, memoryLimit, rateLimit } from './run/limited.ts';
 import type { MeasuredChecker } from './run/measured.ts';
@@ -31,6 +34,7 @@ import { writeIdentity } from './state/identity-file.ts';
 import { runtime, version } from './version.ts';
 import { noMetrics, type ProbeMetrics } from './watch/metrics.ts';
 import { createOrphanWatch } from './watch/orphan.ts';
+import { createVersionWatch } from './watch/version-watch.ts';
 
 /** What the other rooms make for this one; seams for tests. */
 export interface ProbeParts {
@@ -133,6 +137,7 @@ async function watchOver(
     log,
   });
   const mostAtOnce = mostAtOncePerWorker * config.workers;
+  const evidence = createEvidenceWatch();
   const runner = createRunner({
     probeId,
     regionId: region.id,
@@ -141,6 +146,7 @@ async function watchOver(
     emit: network.take,
     log,
     mostAtOnce,
+    evidence,
   });
   const once = config.once ? createOnce(runner, nowUs, mostAtOnce) : null;
   const ending = new AbortController();
@@ -153,7 +159,8 @@ async function watchOver(
     if (slot.missed) runner.skip(slot, 'probe.paused', 'the probe was paused when this slot was due');
     else runner.run(slot);
   }
-  function spool(result: Result, urgent: boolean): void {
+  function spool(seen: Result, urgent: boolean): void {
+    const result = evidence.settled(seen);
     metrics.observe(result);
     once?.observe(result);
     outbox.add(result, urgent).catch((error: unknown) => log.error({ err: error }, 'a result was not kept'));
@@ -177,12 +184,17 @@ async function watchOver(
     ticker.rearm();
   }
 
+  const updates = createVersionWatch(version, log);
   const ticker = startTicker({ schedule, steady, nowUs, onDue });
+  const sayOffset = createOffsetWords(clock, log);
   const onLease = (claims: LeaseClaims) => {
-    const { durable, kafka, lingerMs } = claims;
-    outbox.obey({ leaseVersion: claims.version, lingerMs, durable, kafka });
+    const { durable, kafka, lingerMs, versions } = claims;
+    const batchSchema = commonBatchSchema(versions?.batchSchemas);
+    outbox.obey({ leaseVersion: claims.version, batchSchema, lingerMs, durable, kafka });
+    updates.take(versions);
     jobs.take(claims.jobs);
     orders.take(claims.orders ?? []);
+    sayOffset();
   };
   const leases = createLeaseLoop({
     identity,
@@ -213,7 +225,18 @@ async function watchOver(
   function reads(field: (typeof laterRequestFields)[number]): boolean {
     return leases.current()?.reads?.includes(field) ?? false;
   }
-  metrics.watch({ schedule, runner, outbox, leases, noiseUs: checker.noiseUs, nowUs });
+  metrics.watch({
+    schedule,
+    runner,
+    outbox,
+    leases,
+    evidence,
+    updates,
+    network,
+    clock,
+    noiseUs: checker.noiseUs,
+    nowUs,
+  });
 
   const orphan =
     config.orphanWebhook === null

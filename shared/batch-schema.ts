@@ -90,3 +90,11 @@ const v2 = batchOf([
 
 export const batchSchemas: Readonly<Record<number, object>> = { 1: v1, 2: v2 };
 export const currentBatchSchema = 2;
+/** Read by every hub there is, also by one that does not say what it reads. */
+export const oldestBatchSchema = 1;
+
+/** The newest version that both sides know: what a hub reads stands in its leases. */
+export function commonBatchSchema(read: readonly number[] | undefined): number {
+  const known = (read ?? []).filter((version) => batchSchemas[version] !== undefined);
+  return Math.max(oldestBatchSchema, ...known);
+}

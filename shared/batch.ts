@@ -67,18 +67,23 @@ const mostArrayItems = 4 * maxBatchResults;
 
 const typeOf = (schema: object) =>
   avro.Type.forSchema(schema as avro.Schema, { typeHook: boundArrays(mostArrayItems) });
+const types = new Map(
+  Object.entries(batchSchemas).map(([version, schema]) => [Number(version), typeOf(schema)]),
+);
 const writer = typeOf(batchSchemas[currentBatchSchema] ?? {});
 const readers = new Map(
-  Object.entries(batchSchemas).map(([version, schema]) => {
-    const type = typeOf(schema);
-    return [version, { type, resolver: writer.createResolver(type) }];
-  }),
+  [...types].map(([version, type]) => [String(version), { type, resolver: writer.createResolver(type) }]),
 );
 
-/** The bytes to sign and send. Throws BatchError `too_large` where they pass maxBatchBytes: seal fewer results. */
-export function encodeBatch(batch: Batch): Uint8Array {
+/**
+ * The bytes to sign and send, in this version of the schema: what it has no place for is left out. Throws BatchError `too_large` where they pass
+ * maxBatchBytes: seal fewer results.
+ */
+export function encodeBatch(batch: Batch, schema = currentBatchSchema): Uint8Array {
+  const type = types.get(schema);
+  if (!type) throw new BatchError('schema_unknown', `batch schema ${schema} is not known here`);
   const base = batch.results.reduce((least, result) => Math.min(least, result.scheduledAt), batch.sealedAt);
-  const raw = writer.toBuffer({
+  const raw = type.toBuffer({
     ...batch,
     stream: Buffer.from(batch.stream, 'hex'),
     base,

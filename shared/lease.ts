@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { orderSchema } from './order.ts';
+import { probeVersionsSchema } from './probe-versions.ts';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 export const streamIdSchema = z.string().regex(/^[0-9a-f]{32}$/);
@@ -66,6 +67,8 @@ export const leaseClaimsSchema = z.object({
   lingerMs: z.int().min(10).max(60_000),
   /** Of `laterRequestFields`, those that this hub reads; absent for none. */
   reads: z.array(z.string().max(64)).max(64).optional(),
+  /** Which probes this hub takes, and what it reads of them; absent from the first hubs. */
+  versions: probeVersionsSchema.optional(),
   /** Hub time, epoch microseconds. */
   now: z.int(),
   /** Epoch seconds. */

@@ -1,11 +1,13 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { networkStates } from '../../shared/lease.ts';
+import type { ProbeVersions } from '../../shared/probe-versions.ts';
 import type { HubContext } from '../context.ts';
 import { Problem } from '../problem.ts';
 import { listProbeDetails, type ProbeDetails } from '../store/list-probe-details.ts';
 import { changeProbe } from '../trust/change-probe.ts';
 import { probeRowHolds } from '../trust/probe-rows.ts';
+import { refusedFromMs } from '../trust/probe-versions.ts';
 import { type ApiEnv, apiRouter, requireRegion, requireScope } from './operator.ts';
 
 const tags = ['Probes'];
@@ -34,6 +36,10 @@ const probeSchema = z
     spoolBytes: z.int().nullable(),
     version: z.string().nullable(),
     runtime: z.string().nullable(),
+    refusedFrom: instant.nullable().openapi({
+      description:
+        'Too old: it gets no lease from then on, and has to be updated. Null for one that is new enough.',
+    }),
     network: z
       .object({
         state: z.enum(networkStates),
@@ -115,9 +121,9 @@ const revoke = createRoute({
   responses: { 200: json(probeSchema, 'The probe as it is now') },
 });
 
-type Needs = Pick<HubContext, 'db' | 'keys' | 'registry'>;
+type Needs = Pick<HubContext, 'db' | 'keys' | 'registry' | 'versions'>;
 
-export function probesApi({ db, keys, registry }: Needs) {
+export function probesApi({ db, keys, registry, versions }: Needs) {
   const app = apiRouter();
 
   async function one(context: Context<ApiEnv>, id: number): Promise<z.output<typeof probeSchema>> {
@@ -125,7 +131,7 @@ export function probesApi({ db, keys, registry }: Needs) {
     const [row] = await listProbeDetails(db, { ...everywhere, id, limit: 1 });
     if (!row) throw new Problem(404, 'probe.unknown', `there is no probe ${id}`);
     requireRegion(operator, row.region);
-    return present(row, keys.hmac);
+    return present(row, keys.hmac, versions);
   }
 
   async function change(context: Context<ApiEnv>, id: number, action: 'approve' | 'revoke', reason?: string) {
@@ -152,7 +158,7 @@ export function probesApi({ db, keys, registry }: Needs) {
     const rows = await listProbeDetails(db, { regions, status, id: null, before: cursor, limit: limit + 1 });
     const page = rows.slice(0, limit);
     const last = rows.length > limit ? page.at(-1) : undefined;
-    const probes = page.map((row) => present(row, keys.hmac));
+    const probes = page.map((row) => present(row, keys.hmac, versions));
     return context.json({ probes, cursor: last ? String(last.id) : null }, 200);
   });
   app.openapi(get, async (context) => context.json(await one(context, context.req.valid('param').id), 200));
@@ -168,7 +174,7 @@ export function probesApi({ db, keys, registry }: Needs) {
 
 const everywhere = { regions: null, status: null, before: null } as const;
 
-function present(row: ProbeDetails, hmac: Uint8Array): z.output<typeof probeSchema> {
+function present(row: ProbeDetails, hmac: Uint8Array, versions: ProbeVersions): z.output<typeof probeSchema> {
   const { mac, publicKey, regionId, networkState, networkSince, networkWhy, ...shown } = row;
   return {
     ...shown,
@@ -182,6 +188,7 @@ function present(row: ProbeDetails, hmac: Uint8Array): z.output<typeof probeSche
     revokedAt: iso(row.revokedAt),
     seenAt: iso(row.seenAt),
     leaseExpiresAt: iso(row.leaseExpiresAt),
+    refusedFrom: iso(refusedFromMs(row.version, versions)),
   };
 }
 

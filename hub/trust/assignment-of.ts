@@ -19,8 +19,6 @@ export function assignmentOf(
 ): EncodedAssignment {
   const { name, url, interval, replicas, retries, robots, request, expect } = revealed;
   const protocol = protocolOfUrl(url) ?? 'http';
-  const rules: ProtocolRules = protocols[protocol];
-  const usual = defaultsOf(protocol);
   const evidence = evidenceOf(trusted.endpoint);
   return {
     id: trusted.id,
@@ -34,9 +32,22 @@ export function assignmentOf(
     robots,
     changedAt: trusted.changedAtUs,
     ...(evidence && { evidence }),
-    request: withoutDefaults(z.encode(rules.request, request), usual.request),
-    expect: withoutDefaults(z.encode(rules.expect, expect), usual.expect),
+    request: written(protocol, 'request', request),
+    expect: written(protocol, 'expect', expect),
   };
+}
+
+/** Endpoints share what is the same in them (decode-endpoint.ts): it is written once for all. */
+const writtenOnce = new WeakMap<object, unknown>();
+
+function written(protocol: ProtocolName, part: 'request' | 'expect', value: object): unknown {
+  let found = writtenOnce.get(value);
+  if (found === undefined) {
+    const rules: ProtocolRules = protocols[protocol];
+    found = withoutDefaults(z.encode(rules[part], value), defaultsOf(protocol)[part]);
+    writtenOnce.set(value, found);
+  }
+  return found;
 }
 
 /** Of headers that evidence shows those whose values are sealed all the same: the probe gets them in clear. */

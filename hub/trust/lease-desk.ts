@@ -7,6 +7,7 @@ import {
   type LeaseRequest,
   laterRequestFields,
 } from '../../shared/lease.ts';
+import type { ProbeVersions } from '../../shared/probe-versions.ts';
 import type { OrderBook } from '../orders/order-book.ts';
 import { Problem } from '../problem.ts';
 import type { Arrivals } from './arrivals.ts';
@@ -23,6 +24,7 @@ import {
 } from './lease-poll.ts';
 import type { Manifests } from './manifests.ts';
 import { createPendingProbes, unknownProbe } from './pending-probes.ts';
+import { refusedFromMs } from './probe-versions.ts';
 import type { RegisteredProbe, Registry } from './registry.ts';
 
 /** Checks asked of probes beside their slots. */
@@ -37,6 +39,7 @@ export interface LeaseDeskOptions {
   readonly publicUrl: string;
   readonly leaseTtlSeconds: number;
   readonly kafka: KafkaAccess | null;
+  readonly versions?: ProbeVersions;
   readonly keys: Pick<HubKeys, 'lease'>;
   readonly registry: Pick<Registry, 'probeById' | 'regionById'>;
   readonly arrivals: Arrivals;
@@ -204,6 +207,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
       ...(orders.waiting(probe.id) > 0 && { orders: orders.take(probe.id) }),
       lingerMs: lingerMsFor(options.probesAbout()),
       reads: [...laterRequestFields],
+      ...(options.versions && { versions: options.versions }),
       now: nowUs,
       iat,
       exp: iat + options.leaseTtlSeconds,
@@ -221,6 +225,20 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
     return { lease: await signHubToken('lease+jwt', claims, keys.lease) };
   }
 
+  /** Before it counts as there: who gets no lease shall keep no shards. */
+  function refuseTooOld(version: string): void {
+    const { versions } = options;
+    const fromMs = versions && refusedFromMs(version, versions);
+    if (!versions || fromMs === undefined || fromMs === null || now() < fromMs * 1000) return;
+    metrics.answered('too_old');
+    throw new Problem(
+      403,
+      'probe.too_old',
+      `this probe is of version ${version.slice(0, 64)}, and this hub takes ${versions.oldest} or newer: update it (the hub is of version ${versions.newest})`,
+      { headers: { 'retry-after': '60' } },
+    );
+  }
+
   async function answer(
     asker: RegisteredProbe,
     request: LeaseRequest,
@@ -229,6 +247,7 @@ export function createLeaseDesk(options: LeaseDeskOptions): LeaseDesk {
     const askedMs = performance.now();
     const probe = asker.status === 'pending' ? await pending.decided(asker, signal) : asker;
     if (probe.status === 'revoked') return revoke(probe);
+    refuseTooOld(request.version);
     const arrived = await arrivals.arrive(probe.id, request, signal);
     if (!arrived) throw unknownProbe();
     const { reason, poll } = await wait(probe, request, askedMs, arrived.durable, signal);

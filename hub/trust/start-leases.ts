@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Registry as MetricsRegistry } from 'prom-client';
 import type { KafkaAccess } from '../../shared/lease.ts';
+import type { ProbeVersions } from '../../shared/probe-versions.ts';
 import type { HubConfig } from '../config.ts';
 import { topicNames } from '../ingest/topics.ts';
 import { createOrderBook } from '../orders/order-book.ts';
@@ -35,6 +36,7 @@ export interface LeasesOptions {
   readonly now: () => number;
   readonly metrics?: MetricsRegistry;
   readonly jobs?: LeaseJobs;
+  readonly versions?: ProbeVersions;
   /** Longest wait of one poll; 8 s. */
   readonly waitMs?: number;
 }
@@ -77,6 +79,7 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
     publicUrl: config.publicUrl,
     leaseTtlSeconds: config.leaseTtlSeconds,
     kafka: kafkaAccess(config),
+    ...(options.versions && { versions: options.versions }),
     keys,
     registry,
     arrivals: createArrivals({ db, now, leaseTtlSeconds: config.leaseTtlSeconds }),

@@ -98,7 +98,9 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   function setPace(): void {
     const held = delivery.trouble() !== null;
     const lingerMs = held ? Math.max(terms.lingerMs, troubleLingerMs) : terms.lingerMs;
-    const pace = { leaseVersion: terms.leaseVersion, lingerMs, urgentMs: held ? lingerMs : urgentMs };
+    const { leaseVersion, batchSchema } = terms;
+    const urgent = held ? lingerMs : urgentMs;
+    const pace = { leaseVersion, ...(batchSchema && { batchSchema }), lingerMs, urgentMs: urgent };
     for (const { spool } of streams) spool.setPace(pace);
   }
 

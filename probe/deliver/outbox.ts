@@ -14,6 +14,8 @@ export interface Outbox {
 
 export interface OutboxTerms {
   readonly leaseVersion: number;
+  /** The newest that this probe and the hub know; the oldest where the hub does not say. */
+  readonly batchSchema?: number;
   readonly lingerMs: number;
   readonly durable: readonly Durable[];
   readonly kafka: KafkaAccess | null;

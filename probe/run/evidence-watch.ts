@@ -1,4 +1,5 @@
 import type { FailureCode, Outcome } from '../../shared/failure.ts';
+import type { Result } from '../../shared/result.ts';
 import type { EvidenceWish } from '../checks/check.ts';
 
 /** Decides which failures are told with evidence: the first after an endpoint was not down, and those of another code. */
@@ -7,6 +8,8 @@ export interface EvidenceWatch {
   wish(endpointId: number): EvidenceWish | null;
   /** The evidence that travels with this result, or null. */
   take(seen: SeenOutcome): string | null;
+  /** The result as it goes: without evidence where it was found to be no failure of the target's, of which the next one tells. */
+  settled(result: Result): Result;
   /** Failures that went without, as too many came at once. */
   dropped(): number;
 }
@@ -73,6 +76,12 @@ export function createEvidenceWatch(
       }
       room -= bytes;
       return evidence;
+    },
+    settled(result) {
+      const { endpointId, outcome, suspect, evidence } = result;
+      if (evidence === null || (outcome === 'down' && !suspect)) return result;
+      fallen.delete(endpointId);
+      return { ...result, evidence: null };
     },
     dropped: () => dropped,
   };

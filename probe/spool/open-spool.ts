@@ -1,4 +1,5 @@
 import { type Batch, decodeBatch, type Gap, maxBatchResults, type SealedBatch } from '../../shared/batch.ts';
+import { oldestBatchSchema } from '../../shared/batch-schema.ts';
 import type { Result } from '../../shared/result.ts';
 import { createDiskWorker } from './disk-worker.ts';
 import { readHead } from './head-file.ts';
@@ -118,8 +119,17 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   }
 
   async function seal(): Promise<void> {
-    const { leaseVersion } = pace;
-    prepared ??= prepareBatch({ stream, identity, ledger, line, leaseVersion, nowUs: now(), onUnfit });
+    const { leaseVersion, batchSchema: schema = oldestBatchSchema } = pace;
+    prepared ??= prepareBatch({
+      stream,
+      identity,
+      ledger,
+      line,
+      leaseVersion,
+      schema,
+      nowUs: now(),
+      onUnfit,
+    });
     if (!prepared) return;
     const { meta, value, taken } = prepared;
     await ledger.reserve(meta.seq);

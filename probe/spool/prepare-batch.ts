@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
 import { type Gap, maxBatchResults } from '../../shared/batch.ts';
-import { currentBatchSchema } from '../../shared/batch-schema.ts';
 import type { Result } from '../../shared/result.ts';
 import { signBytes } from '../../shared/signing.ts';
 import { mergeGaps } from './gaps.ts';
@@ -29,6 +28,8 @@ export interface Press {
   readonly ledger: Ledger;
   readonly line: WaitingLine;
   readonly leaseVersion: number;
+  /** Of the batch's own form. */
+  readonly schema: number;
   /** Epoch microseconds. */
   readonly nowUs: number;
   /** Told of a result that fits in no batch; it is out of the line already. */
@@ -40,7 +41,7 @@ const maxGaps = 400;
 
 /** Takes from the line what one batch holds, and a number for it. Null where nothing waits. */
 export function prepareBatch(press: Press, mostResults = maxBatchResults): Prepared | null {
-  const { stream, identity, ledger, line, leaseVersion, nowUs } = press;
+  const { stream, identity, ledger, line, leaseVersion, schema, nowUs } = press;
   const taken = takeFrom(line.all(), mostResults);
   const last = taken.at(-1);
   if (!last) return null;
@@ -49,7 +50,7 @@ export function prepareBatch(press: Press, mostResults = maxBatchResults): Prepa
   const { probeId, region, key, kid } = identity;
   const seq = ledger.lastSeq() + 1;
   const content = { probeId, regionId: region.id, stream, seq, leaseVersion, sealedAt: nowUs };
-  const encoded = encodeFitting({ ...content, results, gaps });
+  const encoded = encodeFitting({ ...content, results, gaps }, schema);
   if (encoded.value === null) {
     giveUp(press, taken, encoded.why);
     return prepareBatch(press, mostResults);
@@ -68,7 +69,7 @@ export function prepareBatch(press: Press, mostResults = maxBatchResults): Prepa
     durable: ledger.durable(),
     dropped: ledger.dropped(),
     kid,
-    schema: String(currentBatchSchema),
+    schema: String(schema),
     sig: signBytes(key, encoded.value).toString('base64url'),
   };
   return { meta, value: encoded.value, taken };

@@ -7,14 +7,14 @@ export type Encoded =
   | { readonly value: null; readonly why: string };
 
 /** As many of the results as one batch holds. Halves find a bad one as they find the size. */
-export function encodeFitting(batch: Batch): Encoded {
+export function encodeFitting(batch: Batch, schema: number): Encoded {
   const { results } = batch;
   try {
-    return { value: encodeBatch(batch), taken: results.length };
+    return { value: encodeBatch(batch, schema), taken: results.length };
   } catch (error) {
     if (results.length === 0) throw error;
     if (results.length === 1)
       return { value: null, why: error instanceof Error ? error.message : String(error) };
-    return encodeFitting({ ...batch, results: results.slice(0, Math.ceil(results.length / 2)) });
+    return encodeFitting({ ...batch, results: results.slice(0, Math.ceil(results.length / 2)) }, schema);
   }
 }

@@ -41,6 +41,8 @@ export interface SpoolOptions {
 
 export interface SpoolPace {
   readonly leaseVersion: number;
+  /** What is sealed from now on is written in it; what is sealed already stays as it is. The oldest without. */
+  readonly batchSchema?: number;
   readonly lingerMs: number;
   /** For a result that says that an outcome changed. */
   readonly urgentMs: number;

@@ -1,9 +1,14 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { networkStates } from '../../shared/lease.ts';
 import type { Result } from '../../shared/result.ts';
+import type { HubClock } from '../clock/hub-clock.ts';
 import type { Outbox } from '../deliver/outbox.ts';
 import type { LeaseLoop } from '../lease/lease-loop.ts';
+import type { NetworkWatch } from '../network/network-watch.ts';
+import type { EvidenceWatch } from '../run/evidence-watch.ts';
 import type { Runner } from '../run/runner.ts';
 import type { Schedule } from '../schedule/schedule.ts';
+import type { VersionWatch } from './version-watch.ts';
 
 /** What a probe tells of itself on request (`--metrics`). */
 export interface ProbeMetrics {
@@ -17,6 +22,10 @@ export interface MetricsSources {
   readonly runner: Pick<Runner, 'running' | 'waiting'>;
   readonly outbox: Pick<Outbox, 'status'>;
   readonly leases: Pick<LeaseLoop, 'current'>;
+  readonly evidence: Pick<EvidenceWatch, 'dropped'>;
+  readonly updates: Pick<VersionWatch, 'refusedFrom' | 'isBehind'>;
+  readonly network: Pick<NetworkWatch, 'report' | 'held'>;
+  readonly clock: Pick<HubClock, 'offsetUs' | 'learned'>;
   readonly noiseUs: () => number;
   /** Hub time. */
   readonly nowUs: () => number;
@@ -43,7 +52,7 @@ export function createMetrics(registry: Registry): ProbeMetrics {
       checks.inc({ outcome, code: outcome === 'skipped' ? (failure?.code ?? '') : '' });
       if (outcome !== 'skipped') late.observe(Math.max(0, lateBy) / 1_000_000);
     },
-    watch({ schedule, runner, outbox, leases, noiseUs, nowUs }) {
+    watch({ schedule, runner, outbox, leases, evidence, updates, network, clock, noiseUs, nowUs }) {
       const gauge = (name: string, help: string, value: () => number) =>
         new Gauge({
           name: `parallax_probe_${name}`,
@@ -61,6 +70,28 @@ export function createMetrics(registry: Registry): ProbeMetrics {
         const lease = leases.current();
         return lease ? (nowUs() - lease.now) / 1_000_000 : Number.NaN;
       });
+      gauge(
+        'evidence_dropped',
+        'Failures told without evidence, as too many came within a minute.',
+        evidence.dropped,
+      );
+      gauge('update_available', '1 where the hub is of a newer version.', () => Number(updates.isBehind()));
+      gauge(
+        'refused_from_seconds',
+        'When the hub begins to refuse this version, Unix time; NaN for never.',
+        () => {
+          return updates.refusedFrom() ?? Number.NaN;
+        },
+      );
+      gauge('network_state', '0 well, 1 doubtful, 2 gone.', () =>
+        networkStates.indexOf(network.report().state),
+      );
+      gauge('results_held', 'Results that wait for a look at the network.', network.held);
+      gauge(
+        'clock_offset_seconds',
+        "How far this machine's clock is ahead of hub time; NaN until it is known.",
+        () => (clock.learned() ? clock.offsetUs() / 1_000_000 : Number.NaN),
+      );
       const { status } = outbox;
       gauge('spool_bytes', 'Results on disk that are not durable yet.', () => status().spoolBytes);
       gauge('results_dropped', 'Results that a full spool has dropped.', () => status().dropped);

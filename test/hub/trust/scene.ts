@@ -32,6 +32,14 @@ import { ed25519Thumbprint } from '../../../shared/signing.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
 
+/** What a hub says whose probes are all new enough. */
+export const anyProbe = {
+  batchSchemas: [1, 2],
+  newest: '0.1.0',
+  oldest: '0.1.0',
+  refusedFrom: 4_000_000_000,
+};
+
 /** Not where the tests reach it: what proofs and tokens are bound to is told, not seen. */
 export const publicUrl = 'https://hub.example';
 
@@ -152,7 +160,7 @@ export async function trustScene({ beside, kafka = null }: SceneOptions = {}): P
   app.route('/', kafkaTokenRoutes({ prover, keys, publicUrl, kafka, now }));
   const config = { publicUrl } as HubConfig;
   app.route('/', enrollmentsApi({ db, keys, config, now }));
-  app.route('/', probesApi({ db, keys, registry }));
+  app.route('/', probesApi({ db, keys, registry, versions: anyProbe }));
   app.route('/', regionsApi({ db }));
   app.all('/v1/echo/*', async (context) => {
     const { id } = await prover.prove(context.req.raw, await readBody(context.req.raw, 65_536));

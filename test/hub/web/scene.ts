@@ -36,6 +36,7 @@ import type { Result } from '../../../shared/result.ts';
 import { ed25519Thumbprint } from '../../../shared/signing.ts';
 import { testDatabase } from '../../harness/postgres.ts';
 import { quiet } from '../ingest/scene.ts';
+import { anyProbe } from '../trust/scene.ts';
 
 export interface PageScene {
   readonly url: string;
@@ -118,7 +119,7 @@ export async function pageScene(
     clockMs: Date.now,
     routes: {
       probes: new Hono<ApiEnv>(),
-      operators: [probesApi({ db, keys, registry })],
+      operators: [probesApi({ db, keys, registry, versions: anyProbe })],
       pages: [
         pageRoutes({
           db,
