@@ -17,8 +17,10 @@ import { makeChecker } from '../run/make-checker.ts';
 import { measured } from '../run/measured.ts';
 import { watchNoise } from '../run/noise.ts';
 import { folderProblem } from '../state/data-folder.ts';
+import { runtime } from '../version.ts';
 import { createLog, type LogLevel, logLevels } from '../watch/log.ts';
 import { createMetrics } from '../watch/metrics.ts';
+import { runtimeLacks } from '../watch/runtime-lacks.ts';
 import { serveMetrics } from '../watch/serve-metrics.ts';
 import {
   addProbeSettings,
@@ -66,6 +68,9 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
   if (config.nice !== null) beNice(config.nice);
   const registry = config.metrics ? new Registry() : null;
   const server = registry && config.metrics ? await serveMetrics(registry, config.metrics) : null;
+  const lacks = await runtimeLacks();
+  if (lacks.length > 0)
+    log.warn({ runtime: runtime(), lacks }, 'this runtime lacks what a probe can do without');
   if (server) log.info({ metrics: `${config.metrics?.host}:${server.port}` }, 'metrics are served');
   try {
     const parts: ProbeParts = {

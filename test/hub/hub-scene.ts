@@ -39,11 +39,11 @@ export interface HubScene {
 
 export async function startHubScene(
   over: Partial<HubConfig> = {},
-  { signInLink = true } = {},
+  { signInLink = true, port: wanted }: { readonly signInLink?: boolean; readonly port?: number } = {},
 ): Promise<HubScene> {
   const database = await testDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'parallax-hub-'));
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   const config = {
     ...readHubConfig({
       DATABASE_URL: database.url,
@@ -67,7 +67,7 @@ export async function startHubScene(
   const db = openDatabase({ url: database.url, maxConnections: 4 });
   // The last that is said at a first start.
   const last = signInLink ? '/sign-in#' : 'is running';
-  await Promise.race([until(() => said.some((line) => line.includes(last)), 20_000), running]);
+  await Promise.race([until(() => said.some((line) => line.includes(last)), 60_000), running]);
   const keysDir = config.keysDir;
   const keys = await readHubKeys(keysDir);
   const scheme = config.tls ? 'https' : 'http';

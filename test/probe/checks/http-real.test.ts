@@ -110,6 +110,27 @@ describe.skipIf(!nginx)('nginx', () => {
     ['plain', '/head', { expect: { headers: [{ name: 'x-shop', matches: '^open$' }] } }, 'up', {}],
     ['plain', '/head', { expect: { headers: [{ name: 'x-none' }] } }, 'down expect.header', {}],
     ['plain', '/head', { request: { method: 'HEAD' } }, 'up', { bytes: 0 }],
+    // What was packed on its way is told by a header, as blackbox_exporter's `compression` has it.
+    [
+      'plain',
+      '/',
+      {
+        request: { compression: 'gzip' },
+        expect: { headers: [{ name: 'content-encoding', matches: '^gzip$' }] },
+      },
+      'up',
+      {},
+    ],
+    [
+      'plain',
+      '/',
+      {
+        request: { compression: 'br' },
+        expect: { headers: [{ name: 'content-encoding', matches: '^br$' }] },
+      },
+      'down expect.header',
+      {},
+    ],
     ['plain', '/teapot', {}, 'down expect.status', { status: 418 }],
     ['plain', '/teapot', { expect: { status: [418] } }, 'up', {}],
     ['plain', '/old', body('served'), 'up', { redirects: 1 }],

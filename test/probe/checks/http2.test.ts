@@ -3,6 +3,7 @@ import { createSecureServer, type Http2SecureServer, type ServerHttp2Stream } fr
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
 import type { Observation } from '../../../shared/result.ts';
@@ -579,6 +580,41 @@ describe('HTTP/2 that goes wrong', () => {
     expect(seen.failure?.message ?? '').toMatch(says);
     expect(seen.timings.total).toBeLessThan(2_500_000);
     expect(Buffer.byteLength(seen.failure?.message ?? '')).toBeLessThanOrEqual(200);
+  });
+
+  test('whatever comes, it ends in a code of its own and in time', async () => {
+    const frames = fc.array(
+      fc.record({
+        type: fc.oneof(fc.integer({ min: 0, max: 10 }), fc.integer({ min: 0, max: 255 })),
+        flags: fc.oneof(fc.constantFrom(0, 1, 4, 5, 8, 32), fc.integer({ min: 0, max: 255 })),
+        stream: fc.constantFrom(0, 1, 2, 3, 0x7fffffff),
+        payload: fc.oneof(
+          fc.uint8Array({ maxLength: 40 }),
+          fc.constantFrom(status200, u32(0), u32(1, 0), field('x-a', 'b'), field(':status', '204')),
+        ),
+      }),
+      { maxLength: 8 },
+    );
+    let send: readonly Buffer[] = [];
+    const server = await startHttp2Liar(pair, {
+      asked(socket) {
+        for (const each of send) socket.write(each);
+        socket.end();
+      },
+    });
+    onTestFinished(() => server.close());
+    const known = /^(up|degraded|down (http\.protocol|request\.reset|body\.reset|expect\.status))$/;
+    await fc.assert(
+      fc.asyncProperty(frames, async (sent) => {
+        send = sent.map(({ type, flags, stream, payload }) =>
+          frame(type, flags, stream, Buffer.from(payload)),
+        );
+        const seen = await check(server.url, { timeoutMs: 5000 });
+        expect(told(seen), seen.failure?.message).toMatch(known);
+        expect(seen.failure?.source ?? 'target').toBe('target');
+      }),
+      { numRuns: 150 },
+    );
   });
 
   test('a body that cannot be sent, since the window stays shut, waits until the deadline', async () => {
