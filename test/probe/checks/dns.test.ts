@@ -248,7 +248,7 @@ describe('servers that lie, stall or send anything', () => {
         },
       },
       'protocol.invalid',
-      /another id/,
+      /^51 datagrams came.*another id/,
     ],
     ['cut off, and TCP stays silent', toUdp(tc), 'wait.timeout', /cut off, and over TCP/],
     [
@@ -637,6 +637,22 @@ describe('target safety', () => {
     expect(await checkOnce(careful, 'dns:///shop.test', { timeoutMs })).toMatchObject({ outcome: 'up' });
     expect(opened).toEqual(['127.0.0.1']);
     await careful.close();
+    await names.close();
+  });
+
+  test('the hub is no target, by whatever name it is called', async () => {
+    const names = await startLyingDns(() => ({
+      datagram: ({ query, send }) => send(answerTo(query, records('A', '127.0.0.1'))),
+    }));
+    const open = await startChecker({ dnsServer: `127.0.0.1:${names.port}` });
+    for (const [host, request] of [
+      ['hub.parallax.test', {}],
+      ['other.test', { transport: 'tls', serverName: 'hub.parallax.test' }],
+    ] as const)
+      expect(await checkOnce(open, `dns://${host}:8443/shop.test`, { timeoutMs, request })).toMatchObject({
+        failure: { code: 'policy.blocked', message: expect.stringMatching(/own hub/) },
+      });
+    await open.close();
     await names.close();
   });
 
