@@ -1,11 +1,13 @@
 import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { HubKafkaConfig } from '../config.ts';
+import { boundDecoding } from './kafka-decode.ts';
 import { brokerSockets } from './kafka-socket.ts';
 
 export type KafkaLog = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
 export function kafkaClient(config: HubKafkaConfig, log: KafkaLog): Kafka {
+  boundDecoding();
   const { tls, sasl } = config;
   return new Kafka({
     clientId: config.clientId,
