@@ -95,10 +95,10 @@ export async function converse(
     if ('code' in whole) return whole;
     if ('bytes' in wants) return binary && whole.includes(wants.bytes);
     if (binary) return false;
-    const text = textOf(whole);
-    return text === null
-      ? failure('protocol.invalid', 'a text message that is not UTF-8')
-      : matches(wants.pattern, text);
+    // What came as it is has been looked at by the reader.
+    const text = deflated ? textOf(whole) : whole.toString();
+    if (text === null) return failure('protocol.invalid', 'a text message that is not UTF-8');
+    return matches(wants.pattern, text);
   };
 
   /** What ends a conversation that waits for something else. */
@@ -208,10 +208,7 @@ function listen(socket: Socket, maxMessageBytes: number, deflate: boolean, attem
       kind: 'gone',
       how: error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'was reset' : 'broke',
     });
-  attempt.interrupt = (why) => {
-    heard.length = 0;
-    tell({ kind: 'interrupted', why });
-  };
+  attempt.interrupt = (why) => tell({ kind: 'interrupted', why });
   if (attempt.ended) tell({ kind: 'interrupted', why: attempt.ended });
   socket.on('error', onError);
   socket.once('end', onEnd);

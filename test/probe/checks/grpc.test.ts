@@ -261,6 +261,26 @@ const lies: Readonly<Record<string, [(stream: ServerHttp2Stream) => void, string
   ],
 };
 
+/** What the failure says beside its code, so that each of them is for its own reason. */
+const reasons: Readonly<Record<string, RegExp>> = {
+  'no status': /without grpc-status/,
+  'no trailers': /without grpc-status/,
+  'a status that is no number': /no number/,
+  'a page': /HTTP status 200/,
+  'bad gateway': /HTTP status 502/,
+  compressed: /compressed/,
+  'two messages': /more than one/,
+  'half a prefix': /in its prefix/,
+  'half a message': /shorter than/,
+  'a message of 4 GiB': /shorter than/,
+  'garbage in the message': /no HealthCheckResponse/,
+  'trailers alone, saying OK': /OK without an answer/,
+  'informing for ever': /informational/,
+  'with a bomb of headers': /64 KiB of headers/,
+  'more than a health answer': /4096 bytes/,
+  'without an end': /4096 bytes/,
+};
+
 describe('servers that lie, by the authority they are asked for', () => {
   let server: Http2Server;
   let port: number;
@@ -281,11 +301,12 @@ describe('servers that lie, by the authority they are asked for', () => {
 
   test.each(Object.entries(lies).map(([name, [, said]], at) => [name, said, at] as const))(
     '%s is %s',
-    async (_name, said, at) => {
+    async (name, said, at) => {
       const began = performance.now();
       const wish = { request: { authority: `c${at}` }, timeoutMs: 500 };
       const seen = await checkOnce(checker, `grpc://127.0.0.1:${port}`, wish);
       expect(summary(seen), JSON.stringify(seen)).toBe(said);
+      expect(seen.failure?.message ?? '').toMatch(reasons[name] ?? /^/);
       expect(performance.now() - began).toBeLessThan(1500);
       expect(seen.httpVersion).toBe(/request|wait\.|http\.protocol/.test(said) ? null : '2');
     },

@@ -61,9 +61,10 @@ const answers =
     void socket.end(whole.replaceAll('\n', '\r\n'));
 /** Opens, and then sends one part again and again as fast as it is taken. */
 const floods =
-  (part: Buffer): Answer =>
+  (part: Buffer, first: Buffer = Buffer.alloc(0)): Answer =>
   (socket, asked) => {
     socket.write(head(asked));
+    socket.write(first);
     const many = Buffer.concat(Array.from({ length: 200 }, () => part));
     const more = () => {
       while (!socket.destroyed && socket.write(many));
@@ -268,9 +269,8 @@ export const lyingWebSocket: Readonly<Record<string, readonly [answer: Answer, s
   '/flood-of-pings': [floods(frame({ opcode: 9, data: 'x'.repeat(100) })), 'down protocol.invalid'],
   '/flood-of-pongs': [floods(frame({ opcode: 10 })), 'down protocol.invalid'],
   '/flood-of-nothing': [
-    (socket, asked) => {
-      floods(frame({ fin: false, opcode: 0 }))(socket, asked);
-    },
+    (socket, asked) =>
+      floods(frame({ fin: false, opcode: 0 }), frame({ fin: false, opcode: 1 }))(socket, asked),
     'down protocol.invalid',
   ],
   '/flood-of-messages': [floods(text('no')), 'down protocol.invalid'],
@@ -299,4 +299,51 @@ export const lyingWebSocket: Readonly<Record<string, readonly [answer: Answer, s
   '/deflate/garbage': [withDeflate(Buffer.from('garbage')), 'down protocol.invalid'],
   '/deflate/bomb': [withDeflate(squeezed(Buffer.alloc(8_000_000, 'a'))), 'down body.too_large'],
   '/deflate/not-utf8': [withDeflate(squeezed(Buffer.from([0xff]))), 'down protocol.invalid'],
+};
+
+/** What the failure says beside its code, so that each of them is for its own reason. */
+export const reasonsOfLies: Readonly<Record<string, RegExp>> = {
+  '/no-accept': /no Sec-WebSocket-Accept/,
+  '/wrong-accept': /is not the answer to the key/,
+  '/two-accepts': /is not the answer to the key/,
+  '/no-upgrade-header': /without the headers/,
+  '/no-connection-header': /without the headers/,
+  '/other-protocol': /another protocol than websocket/,
+  '/subprotocol-unasked': /subprotocol that was not offered/,
+  '/extension-unasked': /extension/,
+  '/unasked-deflate': /extension/,
+  '/endless-head': /KiB of headers|does not end/,
+  '/informing-for-ever': /informational/,
+  '/masked': /masked/,
+  '/reserved-bit': /reserved bits/,
+  '/reserved-bits': /reserved bits/,
+  '/unknown-kind': /unknown kind 3/,
+  '/unknown-control': /unknown kind 11/,
+  '/ping-in-fragments': /control frame in fragments/,
+  '/long-ping': /125 bytes/,
+  '/continues-nothing': /continuation of no message/,
+  '/begins-within': /within a fragmented/,
+  '/not-utf8': /not UTF-8/,
+  '/long-way-of-short': /a length in a form/,
+  '/longer-way-of-short': /a length in a form/,
+  '/highest-bit': /a length in a form/,
+  '/half-a-close-code': /half a code/,
+  '/close-code-1005': /1005/,
+  '/close-code-999': /999/,
+  '/close-code-2000': /2000/,
+  '/close-reason-not-utf8': /reason is not UTF-8/,
+  '/close': /closed \(1011\)/,
+  '/close-without-code': /closed \(1005\)/,
+  '/other-messages': /none of 2 messages/,
+  '/binary-alone': /none of 1 messages/,
+  '/mute': /message of step 1 did not come/,
+  '/ends': /closed without a close frame/,
+  '/resets-after': /was reset/,
+  '/flood-of-pings': /100 control frames/,
+  '/flood-of-pongs': /100 control frames/,
+  '/flood-of-nothing': /10000 frames/,
+  '/flood-of-messages': /10000 frames/,
+  '/deflate/garbage': /permessage-deflate/,
+  '/deflate/bomb': /inflates/,
+  '/deflate/not-utf8': /UTF-8/,
 };

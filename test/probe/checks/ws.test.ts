@@ -10,7 +10,7 @@ import { endpointSchemas } from '../../../shared/endpoint.ts';
 import type { Evidence } from '../../../shared/evidence.ts';
 import type { Observation } from '../../../shared/result.ts';
 import { issue } from './certificates.ts';
-import { frame, lyingWebSocket } from './lying-websocket.ts';
+import { frame, lyingWebSocket, reasonsOfLies } from './lying-websocket.ts';
 import { assignmentOf, checkOnce, policyOf, startChecker } from './scene.ts';
 import { type RawServer, startRawServer } from './servers.ts';
 
@@ -105,6 +105,7 @@ describe('servers that lie', () => {
         timeoutMs: path.startsWith('/flood') ? 5000 : 400,
       });
       expect(summary(seen), JSON.stringify(seen)).toBe(said);
+      expect(seen.failure?.message ?? '').toMatch(reasonsOfLies[path] ?? /^/);
       expect(performance.now() - began).toBeLessThan(path.startsWith('/flood') ? 5000 : 1200);
       expect(seen.timings.transfer === null).toBe(
         /status|wait|request|http/.test(said) || seen.facts === null,
