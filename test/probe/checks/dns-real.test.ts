@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
+import { openDatagram } from '../../../probe/checks/dns-datagram.ts';
 import type { FailureCode } from '../../../shared/failure.ts';
 import { dnsPrograms, type RealDns, startRealDns } from './real-dns.ts';
 import { checkOnce, policyOf, startChecker, type Wish } from './scene.ts';
@@ -137,7 +138,11 @@ describe.skipIf(!programs)('BIND, NSD and Unbound', () => {
     test.each(['udp', 'tcp'])('over %s, and what is expected of each', async (transport) => {
       const wish = {
         request: { nameservers: 'each', transport },
-        expect: { sameSerial: false, flags: { aa: true }, answers: { everyMatches: ['IN\\tSOA\\tns1\\.'] } },
+        expect: {
+          sameSerial: false,
+          flags: { aa: true, rd: false },
+          answers: { everyMatches: ['IN\\tSOA\\tns1\\.'] },
+        },
       };
       const seen = await check(`dns:///shop.example?type=SOA`, wish);
       expect(seen).toMatchObject({ outcome: 'up', failure: null });
@@ -157,10 +162,20 @@ describe.skipIf(!programs)('BIND, NSD and Unbound', () => {
       expect(seen).toMatchObject({ outcome: 'down', failure: { code: 'dns.servfail', source: 'resolver' } });
     });
 
-    test('a name server within what the policy refuses', async () => {
-      const careful = await startChecker({ policy: policyOf(dns.resolver), dnsServer: dns.resolver });
+    test('a name server within what the policy refuses: none of them is asked', async () => {
+      const opened: string[] = [];
+      const careful = await startChecker({
+        policy: policyOf(dns.resolver, dns.first),
+        dnsServer: dns.resolver,
+        openDatagram: (address, port) => {
+          opened.push(address);
+          return openDatagram(address, port);
+        },
+      });
       const seen = await checkOnce(careful, 'dns:///shop.example', { timeoutMs: 5000, ...each });
       expect(seen).toMatchObject({ outcome: 'skipped', failure: { code: 'policy.blocked' } });
+      expect(seen.failure?.message).toContain(dns.second);
+      expect(new Set(opened)).toEqual(new Set(['127.0.0.1']));
       await careful.close();
     });
   });

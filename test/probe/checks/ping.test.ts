@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
-import { type PingRun, pingArguments, type RunPing } from '../../../probe/checks/ping-command.ts';
+import { type PingRun, pingArguments, type RunPing, runPing } from '../../../probe/checks/ping-command.ts';
 import { pingFigures, readPing } from '../../../probe/checks/ping-report.ts';
 import { createPingTurns } from '../../../probe/checks/ping-turns.ts';
 import type { FailureCode } from '../../../shared/failure.ts';
@@ -114,7 +114,7 @@ async function withPing(run: (args: readonly string[]) => Partial<PingRun> | 'ne
 }> {
   const calls: (readonly string[])[] = [];
   let killed = 0;
-  const runPing: RunPing = (args, onStop) =>
+  const fake: RunPing = (args, onStop) =>
     new Promise((resolve) => {
       calls.push(args);
       const made = run(args);
@@ -125,7 +125,7 @@ async function withPing(run: (args: readonly string[]) => Partial<PingRun> | 'ne
         resolve({ ...whole, exitCode: null, out: replies });
       });
     });
-  const checker = await startChecker({ policy: policyOf('192.0.2.0/24', '127.0.0.0/8:80'), runPing });
+  const checker = await startChecker({ policy: policyOf('192.0.2.0/24', '127.0.0.0/8:80'), runPing: fake });
   return { checker, calls, killed: () => killed };
 }
 
@@ -322,12 +322,16 @@ test('what the policy refuses is never pinged', async () => {
   const { calls, checker: other } = await withPing(() => ({ out: replies }));
   await other.close();
   const dns = await startDnsServer((name) => (name === 'metadata.test' ? ['169.254.169.254'] : ['10.0.0.1']));
-  const runPing: RunPing = (args) => {
+  const fake: RunPing = (args) => {
     calls.push(args);
     return Promise.resolve({ exitCode: 0, startError: null, out: replies, err: '' });
   };
   // A rule with a port opens that port, and no pings.
-  const careful = await startChecker({ policy: policyOf('10.0.0.1:443'), dnsServer: dns.address, runPing });
+  const careful = await startChecker({
+    policy: policyOf('10.0.0.1:443'),
+    dnsServer: dns.address,
+    runPing: fake,
+  });
   const refused: readonly [url: string, request?: object][] = [
     ['ping://10.0.0.1'],
     ['ping://127.0.0.1'],
@@ -380,6 +384,21 @@ describe('turns', () => {
     expect(order).toEqual([1, 2, 3, 4]);
   });
 
+  test('the time in line is not the target’s: each may wait as long for its last reply', async () => {
+    const waits: number[] = [];
+    const fake: RunPing = async (args) => {
+      waits.push(Number(args[args.indexOf('-W') + 1]));
+      await new Promise((done) => setTimeout(done, 300));
+      return { exitCode: 0, startError: null, out: replies, err: '' };
+    };
+    const checker = await startChecker({ runPing: fake });
+    const wish = { timeoutMs: 1000, request: { count: 1 } };
+    await Promise.all(Array.from({ length: 40 }, () => checkOnce(checker, 'ping://127.0.0.1', wish)));
+    expect(waits).toHaveLength(40);
+    expect(Math.min(...waits)).toBeGreaterThan(0.75);
+    await checker.close();
+  });
+
   test('who leaves the line, and who waits too long', async () => {
     const turns = createPingTurns({ atOnce: 1, waitingMost: 5, waitMs: 30 });
     const first = await turns.take(() => undefined);
@@ -429,6 +448,8 @@ describe.skipIf(!ping)('the ping of this machine', () => {
     const path = process.env.PATH;
     process.env.PATH = `${dir}:${path}`;
     try {
+      const { out, exitCode } = await runPing([], (stop) => void setTimeout(stop, 500));
+      expect([out.length, exitCode]).toEqual([32_768, null]);
       const seen = await checkOnce(checker, 'ping://127.0.0.1', { timeoutMs: 700, request: { count: 1 } });
       expect(seen).toMatchObject({ outcome: 'down', failure: { code: 'connect.timeout' } });
       expect(seen.timings.total).toBeLessThan(1_500_000);
