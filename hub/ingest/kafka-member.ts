@@ -21,6 +21,8 @@ export function groupMember({ kafka, groupId, lookEveryMs }: MemberOptions, goOn
     // Partitions that were added are seen with the metadata.
     metadataMaxAge: lookEveryMs,
     allowAutoTopicCreation: false,
+    // Nobody honest writes in transactions, and one that is never ended would keep all behind it from being read.
+    readUncommitted: true,
     retry: { initialRetryTime: 200, maxRetryTime: 5000, retries: 8, restartOnFailure: async () => goOn() },
   });
 }

@@ -98,6 +98,25 @@ describe.skipIf(!kafka)('what whoever may write to the topic can put there', () 
     await until(async () => (await scene.count('rejects')) === 12, 20_000);
   }, 120_000);
 
+  test('a transaction that its sender never ends holds nobody up', async () => {
+    const producer = kafkaClient(scene.config, quiet).producer({
+      transactionalId: scene.topic,
+      idempotent: true,
+      maxInFlightRequests: 1,
+    });
+    await producer.connect();
+    try {
+      const open = await producer.transaction();
+      for (const partition of [0, 1, 2]) {
+        await open.send({ topic: scene.topic, messages: [{ value: null, partition }] });
+      }
+      await allElseIsStored();
+      await open.abort();
+    } finally {
+      await producer.disconnect();
+    }
+  }, 120_000);
+
   test('nor is what is small there and fills all memory', async () => {
     await send({ value: Buffer.alloc(200 * 1024 * 1024) }, 'gzip');
     const before = process.memoryUsage().rss;
