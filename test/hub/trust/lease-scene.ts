@@ -56,6 +56,7 @@ export interface LeaseSceneOptions {
   readonly waitMs?: number;
   readonly kafka?: HubKafkaConfig['probes'];
   readonly jobs?: LeasesOptions['jobs'];
+  readonly versions?: LeasesOptions['versions'];
   readonly catalog?: MemoryCatalog;
 }
 
@@ -63,7 +64,7 @@ export const testSecret = new Uint8Array(32).fill(7);
 
 /** Leases and assignments on a real socket, over a real database, real keys and the real prover. */
 export async function leaseScene(options: LeaseSceneOptions = {}): Promise<LeaseScene> {
-  const { beside, waitMs, kafka = null, jobs } = options;
+  const { beside, waitMs, kafka = null, jobs, versions } = options;
   const catalog = options.catalog ?? beside?.catalog ?? memoryCatalog();
   const trust = await trustScene(beside ? { beside: beside.trust } : {});
   const changes = listenForChanges({ url: trust.databaseUrl, log: quiet });
@@ -85,6 +86,7 @@ export async function leaseScene(options: LeaseSceneOptions = {}): Promise<Lease
     now: () => (Date.now() + trust.later) * 1000,
     ...(waitMs !== undefined && { waitMs }),
     ...(jobs && { jobs }),
+    ...(versions && { versions }),
   });
   const app = new Hono<ApiEnv>();
   app.onError((error) => problemResponse(problemOf(error), ''));
