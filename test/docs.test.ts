@@ -1,11 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { hubCommand } from '../hub/cli/hub.ts';
 import { upCommand } from '../hub/cli/up.ts';
 import { probeCommand } from '../probe/cli/probe.ts';
 import { probeSettings, type SettingName, variableOf } from '../probe/cli/probe-settings.ts';
 import type { CliContext } from '../shared/command-line.ts';
+import { validateEndpoint } from '../shared/endpoint-document.ts';
+import { knownSchemes, protocolNames } from '../shared/protocols.ts';
 import { readSources, root } from './harness/imports.ts';
 
 const readme = await readFile(join(root, 'README.md'), 'utf8');
@@ -68,5 +71,15 @@ describe('what is documented', () => {
     const flags = make(context).options.map(({ long }) => long);
     expect(flags.length).toBeGreaterThan(3);
     expect(flags.filter((flag) => !readme.includes(`\`${flag}\``))).toEqual([]);
+  });
+
+  test('every endpoint in its table of protocols is one, and every scheme has its row', () => {
+    const written = [...readme.matchAll(/\| `(\{name: .*\})` \|$/gm)].map(([, text = '']) => text);
+    expect(written.map((text) => validateEndpoint(parse(text))).filter((read) => 'problems' in read)).toEqual(
+      [],
+    );
+    const shown = knownSchemes.filter((scheme) => readme.includes(`\`${scheme}://`));
+    expect(shown).toEqual(knownSchemes);
+    expect(written.length).toBe(protocolNames.length);
   });
 });
