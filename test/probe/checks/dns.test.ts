@@ -597,6 +597,83 @@ describe('DNS over TLS', () => {
   });
 });
 
+describe('a resolver that lies about the name servers of a zone', () => {
+  const each = { request: { nameservers: 'each' } };
+  const nsOf = (query: Buffer) => dnsPacket.decode(query).questions?.[0]?.name.toLowerCase() ?? '';
+
+  test('a thousand of them are sixteen', async () => {
+    const asked = new Set<string>();
+    lies = {
+      datagram: ({ query, send }) => {
+        const name = nsOf(query);
+        if (name !== 'shop.test') asked.add(name);
+        send(
+          name === 'shop.test'
+            ? withFlags(answerTo(query, { answers: [] }), (flags) => flags | 0x0200)
+            : answerTo(query, { answers: [{ name, type: 'A', data: '127.53.1.1' }] }),
+        );
+      },
+      stream: (query, socket) => {
+        const answers = Array.from({ length: 1000 }, (_, index) => ({
+          name: 'shop.test',
+          type: 'NS',
+          data: `ns${index}.shop.test`,
+        }));
+        socket.write(framed(answerTo(query, { answers })));
+      },
+    };
+    const seen = await run({ ...each, timeoutMs: 3000 });
+    expect(seen.outcome).toBe('down');
+    expect(seen.facts?.zone).toBe('shop.test');
+    expect(asked.size).toBe(16);
+  });
+
+  test('a zone elsewhere is not believed, and looking for one ends', async () => {
+    lies = {
+      datagram: says({
+        answers: [],
+        authorities: [
+          {
+            name: 'elsewhere.test',
+            type: 'SOA',
+            data: { mname: 'a.test', rname: 'b.test', serial: 1 },
+          },
+        ],
+      }),
+    };
+    const deep = `${'a.'.repeat(40)}shop.test`;
+    expect(await run(each, 'a.shop.test')).toMatchObject({ failure: { code: 'dns.nxdomain' } });
+    expect(server.asked).toEqual(['udp a.shop.test NS', 'udp shop.test NS', 'udp test NS', 'udp . NS']);
+    expect(await run(each, deep)).toMatchObject({ failure: { code: 'dns.nxdomain' } });
+    expect(server.asked.length).toBeLessThanOrEqual(4 + 10);
+  });
+
+  test('name servers of another name are none', async () => {
+    lies = { datagram: says({ answers: [{ name: 'other.test', type: 'NS', data: 'ns.other.test' }] }) };
+    expect(await run(each)).toMatchObject({ failure: { code: 'dns.nxdomain' } });
+  });
+
+  test('silence, and a refusal', async () => {
+    expect(await run(each)).toMatchObject({ failure: { code: 'dns.timeout', source: 'resolver' } });
+    lies = { datagram: says({ flags: 5, answers: [] }) };
+    expect(await run(each)).toMatchObject({ failure: { code: 'dns.servfail', source: 'resolver' } });
+  });
+
+  test('a name server without an address', async () => {
+    lies = {
+      datagram: ({ query, send }) =>
+        send(
+          answerTo(query, {
+            answers:
+              nsOf(query) === 'shop.test' ? [{ name: 'shop.test', type: 'NS', data: 'ns1.shop.test' }] : [],
+          }),
+        ),
+    };
+    const { failure } = await run(each);
+    expect(failure).toMatchObject({ code: 'dns.nxdomain', message: 'ns1.shop.test: has no address' });
+  });
+});
+
 describe('target safety', () => {
   test('what the policy refuses is not sent a single packet', async () => {
     const opened: string[] = [];
