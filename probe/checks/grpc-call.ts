@@ -108,8 +108,7 @@ export function callGrpc(socket: Socket, call: GrpcCall, attempt: Attempt): Prom
     });
     stream.once('end', () => {
       // A stream that the server reset "ends" too, with a code.
-      if (settled || httpStatus === null || stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted)
-        return;
+      if (settled || httpStatus === null || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
       settle(readAnswer(ending ?? {}, Buffer.concat(chunks)));
     });
     stream.on('error', (error) => {

@@ -228,6 +228,8 @@ export const lyingWebSocket: Readonly<Record<string, readonly [answer: Answer, s
   '/ok-after-close': [opens(close(1000), text('ok')), 'down expect.response'],
   '/other-messages': [opens(text('no'), text('not yet')), 'down expect.response'],
   '/binary-alone': [opens(frame({ opcode: 2, data: 'ok' })), 'down expect.response'],
+  // Hundreds of milliseconds each, for a pattern that runs wild.
+  '/wild': [opens(...Array.from({ length: 60 }, () => text('n'.repeat(36)))), 'down expect.response'],
   '/mute': [opens(), 'down body.timeout'],
   '/pings-alone': [
     (socket, asked) => {

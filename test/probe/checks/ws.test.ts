@@ -121,6 +121,20 @@ describe('servers that lie', () => {
     expect(seen).toMatchObject({ status: 101, httpVersion: '1.1', bytes: 4 });
   });
 
+  test('the time of patterns is no time of the server, and has a bound of its own', async () => {
+    const fresh = await startChecker();
+    const url = `ws://127.0.0.1:${server.port}`;
+    // The thread that matches has yet to start, which alone takes longer than the deadline.
+    const wish = { request: { steps: [{ expect: 'o[jk]' }] }, timeoutMs: 100 };
+    const seen = await checkOnce(fresh, `${url}/ok`, wish);
+    expect(summary(seen)).toBe('up');
+    expect(seen.timings.total).toBeLessThan(100_000);
+    const wild = { pattern: '^(n|nn)+o$', engine: 'ecmascript' };
+    const slow = await checkOnce(fresh, `${url}/wild`, { ...wish, request: { steps: [{ expect: wild }] } });
+    expect(summary(slow)).toBe('skipped probe.saturated');
+    await fresh.close();
+  });
+
   test("a server's close is told with its reason", async () => {
     const seen = await checkOnce(checker, `ws://127.0.0.1:${server.port}/close`, {
       expect: { closeCode: 1011 },
