@@ -5,14 +5,26 @@ import { startDnsServer } from '../checks/dns-server.ts';
 import { assignmentOf, policyOf, startChecker } from '../checks/scene.ts';
 import { startRawServer, whole } from '../checks/servers.ts';
 
-/** RFC 4022 tcpActiveOpens: raised when a SYN is sent, for IPv4 and IPv6 alike. */
-function activeOpens(): number {
+/** One of the kernel's counts for IPv4, or both protocols where it keeps one for both. */
+function counted(protocol: 'Tcp' | 'Udp' | 'Icmp', name: string): number {
   const [names = [], values = []] = readFileSync('/proc/net/snmp', 'utf8')
     .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
+    .filter((line) => line.startsWith(`${protocol}:`))
     .map((line) => line.split(' '));
-  return Number(values[names.indexOf('ActiveOpens')]);
+  return Number(values[names.indexOf(name)]);
 }
+
+function counted6(name: string): number {
+  const line = readFileSync('/proc/net/snmp6', 'utf8')
+    .split('\n')
+    .find((each) => each.split(/\s+/)[0] === name);
+  return Number(line?.split(/\s+/)[1]);
+}
+
+/** RFC 4022 tcpActiveOpens: raised when a SYN is sent, for IPv4 and IPv6 alike. */
+const activeOpens = () => counted('Tcp', 'ActiveOpens');
+const datagrams = () => counted('Udp', 'OutDatagrams') + counted6('Udp6OutDatagrams');
+const echoRequests = () => counted('Icmp', 'OutEchos') + counted6('Icmp6OutEchos');
 
 const forbidden = [
   '127.0.0.2',
@@ -52,13 +64,18 @@ const dns = await startDnsServer((name, type) => {
 const checker = await startChecker({ policy: policyOf(`127.0.0.1:${site.port}`), dnsServer: dns.address });
 const codes: Record<string, string> = {};
 const signal = new AbortController().signal;
-async function count(step: string, urls: readonly string[], request: object = {}): Promise<number> {
-  const before = activeOpens();
+async function count(
+  step: string,
+  urls: readonly string[],
+  request: object = {},
+  sent: () => number = activeOpens,
+): Promise<number> {
+  const before = sent();
   for (const url of urls) {
     const { failure, outcome } = await checker.check(assignmentOf(url, { request, timeoutMs: 300 }), signal);
     codes[`${step} ${url}`] = failure?.code ?? outcome;
   }
-  return activeOpens() - before;
+  return sent() - before;
 }
 
 const bare = forbidden.map((host) => new URL(`http://${host}/`).hostname);
@@ -90,6 +107,31 @@ const opened = {
       bare.map((host) => `http://127.0.0.1:${site.port}/http://${host}/`),
     )) - bare.length,
   resolveTo: 0,
+  // The same for what is sent without a connection.
+  publicDatagram: await count(
+    'publicDatagram',
+    ['dns://9.9.9.9/a.test', 'dns://[2620:fe::fe]/a.test'],
+    {},
+    datagrams,
+  ),
+  datagram: await count(
+    'datagram',
+    bare.map((host) => `dns://${host}/a.test`),
+    {},
+    datagrams,
+  ),
+  publicEcho: await count(
+    'publicEcho',
+    ['ping://9.9.9.9', 'ping://[2620:fe::fe]'],
+    { count: 1 },
+    echoRequests,
+  ),
+  echo: await count(
+    'echo',
+    bare.map((host) => `ping://${host}`),
+    { count: 1 },
+    echoRequests,
+  ),
 };
 for (const host of bare) {
   const request = { resolveTo: host.replace(/^\[|\]$/g, '') };
