@@ -20,6 +20,8 @@ export interface Pki {
   /** Of an authority that nobody trusts. */
   readonly stranger: Issued;
   readonly client: Issued;
+  /** A folder in it with `cert.pem` and `key.pem`, for a server that keeps more there. */
+  copy(): Promise<string>;
   remove(): Promise<void>;
 }
 
@@ -44,8 +46,15 @@ export async function makePki(): Promise<Pki> {
     'client-key.pem': client.key,
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+  const copy = async () => {
+    const inner = await mkdtemp(join(folder, 'server-'));
+    await chmod(inner, 0o755);
+    await writeFile(join(inner, 'cert.pem'), local.cert);
+    await writeFile(join(inner, 'key.pem'), local.key, { mode: 0o600 });
+    return inner;
+  };
   const remove = () => rm(folder, { recursive: true, force: true });
-  return { folder, ca: authority.cert, local, vhost, stranger, client, remove };
+  return { folder, ca: authority.cert, local, vhost, stranger, client, copy, remove };
 }
 
 export interface Web {

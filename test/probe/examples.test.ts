@@ -12,6 +12,7 @@ import { parseNetworkRule } from '../../shared/network-rule.ts';
 import type { Observation } from '../../shared/result.ts';
 import { type RealServer, realServer, serverCommand, serverMissing } from '../harness/real-server.ts';
 import { checkOnce, startChecker } from './checks/scene.ts';
+import { dovecotPorts, starttlsServers } from './checks/starttls-servers.ts';
 import {
   type LineServer,
   makePki,
@@ -69,6 +70,8 @@ const ready =
       'prometheus-blackbox-exporter -o Dpkg::Options::=--path-include=/usr/share/doc/*',
     ) !== null);
 
+const dovecot = starttlsServers.dovecot();
+const postfix = starttlsServers.postfix();
 const unbound = serverCommand('unbound', 'unbound');
 const ping = serverCommand('ping', 'iputils-ping');
 const python = '/usr/bin/python3';
@@ -380,6 +383,36 @@ describe.skipIf(!ready)('the same verdict as blackbox_exporter, of the same serv
     for (const example of ['tcp_connect', 'ssh_banner', 'irc_banner', 'smtp_starttls', 'imap_starttls'])
       await bothSay(example, `tcp://${place}`, false, { target: place });
     await bothSay('tls_connect', `tls://${place}`, false, { target: place });
+  });
+
+  test.skipIf(!dovecot)('imap_starttls of dovecot, and of its port that begins with TLS', async () => {
+    const own = await pki.copy();
+    const server = await dovecot?.(own);
+    const { imaps } = dovecotPorts(await readFile(join(own, 'dovecot.conf'), 'utf8'));
+    try {
+      for (const [port, good] of [
+        [server?.port ?? 0, true],
+        [imaps, false],
+      ] as const) {
+        const target = `127.0.0.1:${port}`;
+        await bothSay('imap_starttls', `tcp://${target}`, good, { target });
+        await bothSay('tcp_connect', `tcp://${target}`, true, { target });
+        await bothSay('tls_connect', `tls://${target}`, !good, { target });
+      }
+    } finally {
+      await server?.stop();
+    }
+  });
+
+  test.skipIf(!postfix)('smtp_starttls of postfix, which knows nobody and so offers no AUTH', async () => {
+    const server = await postfix?.(await pki.copy());
+    const target = `127.0.0.1:${server?.port ?? 0}`;
+    try {
+      await bothSay('smtp_starttls', `tcp://${target}`, false, { target });
+      await bothSay('tcp_connect', `tcp://${target}`, true, { target });
+    } finally {
+      await server?.stop();
+    }
   });
 
   describe.skipIf(!hasGrpc)('gRPC', () => {
