@@ -3,11 +3,13 @@ import { duration } from '../../shared/duration.ts';
 import { regionNameSchema } from '../../shared/endpoint.ts';
 import type { HubContext } from '../context.ts';
 import { Problem } from '../problem.ts';
+import type { Sql } from '../store/database.ts';
 import type { ApiTokenRow } from '../store/insert-api-token.ts';
 import { insertAudit } from '../store/insert-audit.ts';
 import { listApiTokens } from '../store/list-api-tokens.ts';
 import { revokeApiToken } from '../store/revoke-api-token.ts';
 import { createApiToken } from '../trust/api-tokens.ts';
+import type { HubKeys } from '../trust/keys.ts';
 import { tokenRowHolds } from '../trust/operator-rows.ts';
 import { apiRouter, type Operator, requireScope, scopes } from './operator.ts';
 
@@ -33,7 +35,8 @@ const tokenSchema = z
   })
   .openapi('Token');
 
-const createSchema = z
+/** What a token is to be made of. */
+export const tokenRequestSchema = z
   .strictObject({
     name: z
       .string()
@@ -54,7 +57,7 @@ const create = createRoute({
   tags,
   summary: 'Make an API token',
   description: 'It is shown this once; the hub keeps only its hash. Takes the scope admin.',
-  request: { body: { required: true, content: { 'application/json': { schema: createSchema } } } },
+  request: { body: { required: true, content: { 'application/json': { schema: tokenRequestSchema } } } },
   responses: {
     201: {
       description: 'The token',
@@ -96,25 +99,13 @@ export function tokensApi({ db, keys, now }: Pick<HubContext, 'db' | 'keys' | 'n
   const present = (row: ApiTokenRow) => presentAt(row, keys.hmac, now());
   app.openapi(create, async (context) => {
     const operator = requireScope(context, 'admin');
-    const { ttl, ...wanted } = context.req.valid('json');
+    const wanted = context.req.valid('json');
     requireWithin(operator, wanted.regions);
-    const made = await db.transaction(async (sql) => {
-      const made = await createApiToken(sql, keys, {
-        ...wanted,
-        expiresAt: ttl === undefined ? null : new Date(now() / 1000 + ttl),
-        createdBy: operator.actor,
-      });
-      const { id, name, scopes, regions, expiresAt } = made.row;
-      await insertAudit(sql, {
-        actor: operator.actor,
-        action: 'token.create',
-        subject: `token:${name}`,
-        after: { id, scopes, regions, expiresAt },
-        remoteIp: context.get('remoteIp'),
-      });
-      return made;
-    });
-    return context.json({ ...present(made.row), token: made.token }, 201);
+    const remoteIp = context.get('remoteIp');
+    const made = await db.transaction((sql) =>
+      makeToken(sql, keys, wanted, { actor: operator.actor, nowUs: now(), remoteIp }),
+    );
+    return context.json(made, 201);
   });
   app.openapi(list, async (context) => {
     const operator = requireScope(context, 'admin');
@@ -140,6 +131,29 @@ export function tokensApi({ db, keys, now }: Pick<HubContext, 'db' | 'keys' | 'n
     return context.body(null, 204);
   });
   return app;
+}
+
+/** Makes it and says so in the audit log. */
+export async function makeToken(
+  sql: Sql,
+  keys: Pick<HubKeys, 'hmac'>,
+  { ttl, ...wanted }: z.output<typeof tokenRequestSchema>,
+  { actor, nowUs, remoteIp }: { readonly actor: string; readonly nowUs: number; readonly remoteIp?: string },
+) {
+  const { token, row } = await createApiToken(sql, keys, {
+    ...wanted,
+    expiresAt: ttl === undefined ? null : new Date(nowUs / 1000 + ttl),
+    createdBy: actor,
+  });
+  const { id, name, scopes, regions, expiresAt } = row;
+  await insertAudit(sql, {
+    actor,
+    action: 'token.create',
+    subject: `token:${name}`,
+    after: { id, scopes, regions, expiresAt },
+    ...(remoteIp !== undefined && { remoteIp }),
+  });
+  return { ...presentAt(row, keys.hmac, nowUs), token };
 }
 
 /** One who may see only some regions makes and sees no token that sees more. */

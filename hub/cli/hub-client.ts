@@ -131,7 +131,7 @@ function given({ PARALLAX_HUB: hub, PARALLAX_TOKEN: token }: Env): OperatorFile 
   if (!hub && !token) return null;
   throw new UsageError(
     hub
-      ? 'PARALLAX_HUB is set and PARALLAX_TOKEN is not: give an API token of that hub (parallax tokens create)'
+      ? 'PARALLAX_HUB is set and PARALLAX_TOKEN is not: give an API token of that hub (the first is made on its machine: parallax tokens create --help)'
       : 'PARALLAX_TOKEN is set and PARALLAX_HUB is not: say which hub the token is of',
   );
 }

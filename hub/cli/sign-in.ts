@@ -1,15 +1,10 @@
 import { Command } from 'commander';
 import { type CliContext, jsonLine } from '../../shared/command-line.ts';
 import { readPublicOrigin } from '../read-config.ts';
-import { readStoreConfig } from '../read-store-config.ts';
-import { openDatabase } from '../store/database.ts';
 import { insertAudit } from '../store/insert-audit.ts';
-import { reachDatabase } from '../store/reach-database.ts';
-import { checkKeys } from '../trust/check-keys.ts';
-import { readHubKeys } from '../trust/load-keys.ts';
 import { createSignInLink, signInLinkSeconds } from '../trust/sign-in.ts';
 import { connectHub } from './hub-client.ts';
-import { keysDir, orFailed } from './keys.ts';
+import { asHub, helpsItself } from './own-database.ts';
 import { readSettings } from './read-settings.ts';
 
 const help = `
@@ -21,14 +16,13 @@ Examples:
                                                          on the hub's machine, where nobody has a token any more`;
 
 export function signInCommand(context: CliContext): Command {
-  const { terminal, env } = context;
+  const { terminal } = context;
   return new Command('sign-in')
     .description('make a one-time sign-in link for the dashboard')
     .option('--json', 'print one JSON object with the link and how long it is good')
     .addHelpText('after', help)
     .action(async ({ json }: { json?: true }) => {
-      const helpsItself = !env.PARALLAX_TOKEN && (env.DATABASE_URL || env.DATABASE_URL_FILE);
-      const url = helpsItself ? await fromDatabase(context) : await fromHub(context);
+      const url = helpsItself(context) ? await fromDatabase(context) : await fromHub(context);
       terminal.out(json ? jsonLine({ url, ttlSeconds: signInLinkSeconds }) : `${url}\n`);
     });
 }
@@ -39,25 +33,14 @@ async function fromHub({ env, cwd, signal }: CliContext): Promise<string> {
 }
 
 /** Who holds the hub's keys and may write to its database may make a link: that is how an operator comes back in. */
-async function fromDatabase({ env, cwd, terminal, signal }: CliContext): Promise<string> {
-  const { databaseUrl, publicUrl } = readSettings(() => ({
-    databaseUrl: readStoreConfig(env).databaseUrl,
-    publicUrl: readPublicOrigin(env),
-  }));
-  const keys = await orFailed(readHubKeys(keysDir({ env, cwd })));
-  const db = openDatabase({ url: databaseUrl, maxConnections: 1, applicationName: 'parallax-sign-in' });
-  try {
-    await reachDatabase(db, { url: databaseUrl, say: (line) => terminal.err(`${line}\n`), signal });
-    await orFailed(checkKeys(db, keys));
-    return await db.transaction(async (sql) => {
-      await insertAudit(sql, {
-        actor: 'command line',
-        action: 'sign_in_link.create',
-        subject: 'sign-in link',
-      });
-      return createSignInLink(sql, keys, publicUrl);
+async function fromDatabase(context: CliContext): Promise<string> {
+  const publicUrl = readSettings(() => readPublicOrigin(context.env));
+  return asHub(context, 'parallax-sign-in', async (sql, keys) => {
+    await insertAudit(sql, {
+      actor: 'command line',
+      action: 'sign_in_link.create',
+      subject: 'sign-in link',
     });
-  } finally {
-    await db.end();
-  }
+    return createSignInLink(sql, keys, publicUrl);
+  });
 }

@@ -1,14 +1,16 @@
 import { Command } from 'commander';
 import { type CliContext, jsonLine, paint, table, UsageError } from '../../shared/command-line.ts';
+import { makeToken, tokenRequestSchema } from '../api/tokens.ts';
 import { ago, until } from './ages.ts';
 import { connectHub } from './hub-client.ts';
+import { asHub, helpsItself } from './own-database.ts';
 
 interface Token {
   readonly id: number;
   readonly name: string;
   readonly scopes: readonly string[];
   readonly regions: readonly string[] | null;
-  readonly state: 'good' | 'expired' | 'revoked';
+  readonly state: 'good' | 'expired' | 'revoked' | 'untrusted';
   readonly createdBy: string;
   readonly createdAt: string;
   readonly expiresAt: string | null;
@@ -20,6 +22,8 @@ Examples:
   parallax tokens create wall --scope read --region eu-west --region us-east
   parallax tokens list
   parallax tokens revoke 7
+  DATABASE_URL=… PARALLAX_KEYS=… parallax tokens create me --scope admin
+                            the first one, on the hub's machine, where nobody has a token
 
 \`create\` prints the token alone, so that it can be kept at once: the hub has only its hash. Scopes: admin may do
 everything, write changes endpoints, read only looks; each includes those after it.`;
@@ -40,7 +44,7 @@ interface CreateFlags {
   readonly json?: true;
 }
 
-function createCommand({ terminal, env, cwd, signal }: CliContext): Command {
+function createCommand(context: CliContext): Command {
   return new Command('create')
     .description('make a token and print it')
     .argument('<name>', 'for people and the audit log')
@@ -49,15 +53,31 @@ function createCommand({ terminal, env, cwd, signal }: CliContext): Command {
     .option('--ttl T', 'how long it is good, such as 90d; for ever unless given')
     .option('--json', 'print one JSON object with the token and what it may do')
     .action(async (name: string, { scope, region, ttl, json }: CreateFlags) => {
-      const hub = await connectHub(env, cwd, signal);
-      const made = await hub.send<Token & { token: string }>('POST', '/api/v1/tokens', {
-        name,
-        scopes: scope,
-        regions: region ?? null,
-        ...(ttl !== undefined && { ttl }),
-      });
-      terminal.out(json ? jsonLine(made) : `${made.token}\n`);
+      const wanted = { name, scopes: scope, regions: region ?? null, ...(ttl !== undefined && { ttl }) };
+      const made = helpsItself(context)
+        ? await fromDatabase(context, wanted)
+        : await fromHub(context, wanted);
+      context.terminal.out(json ? jsonLine(made) : `${made.token}\n`);
     });
+}
+
+interface MadeToken extends Token {
+  readonly token: string;
+}
+
+async function fromHub({ env, cwd, signal }: CliContext, wanted: object): Promise<MadeToken> {
+  return (await connectHub(env, cwd, signal)).send<MadeToken>('POST', '/api/v1/tokens', wanted);
+}
+
+/** The first one: there is none yet to ask the hub with. */
+async function fromDatabase(context: CliContext, wanted: object): Promise<MadeToken> {
+  const { data, error } = tokenRequestSchema.safeParse(wanted);
+  if (!data) {
+    throw new UsageError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+  }
+  return asHub(context, 'parallax-tokens', (sql, keys) =>
+    makeToken(sql, keys, data, { actor: 'command line', nowUs: Date.now() * 1000 }),
+  );
 }
 
 function listCommand({ terminal, env, cwd, signal }: CliContext): Command {

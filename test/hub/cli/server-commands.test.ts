@@ -217,6 +217,21 @@ describe('parallax tokens and audit', () => {
   });
 });
 
+test('the first token comes straight from the database and the keys, and is in the audit log', async () => {
+  const own = { DATABASE_URL: hub.databaseUrl, PARALLAX_KEYS: hub.keysDir };
+  const made = await runCli(['tokens', 'create', 'first', '--scope', 'admin', '--json'], own);
+  const { token, createdBy } = JSON.parse(made.out) as { token: string; createdBy: string };
+  expect(createdBy).toBe('command line');
+  const listed = await runCli(['tokens', 'list'], { PARALLAX_HUB: hub.origin, PARALLAX_TOKEN: token });
+  expect(listed.out).toMatch(/first +good +admin +all/);
+  const audit = await runCli(['audit', '--limit', '1000'], env);
+  expect(audit.out).toMatch(/command line +token\.create +token:first/);
+  const bad = await runCli(['tokens', 'create', 'x', '--scope', 'read', '--ttl', '1y'], own);
+  expect([bad.code, bad.err]).toEqual([2, expect.stringContaining('ttl')]);
+  const withoutKeys = { ...own, PARALLAX_KEYS: `${hub.keysDir}/none` };
+  expect((await runCli(['tokens', 'create', 'x', '--scope', 'read'], withoutKeys)).code).toBe(1);
+});
+
 describe('parallax sign-in', () => {
   const redeem = async (out: string) => {
     const secret = /\/sign-in#(\S+)\n$/.exec(out)?.[1] ?? '';
