@@ -7,6 +7,7 @@ import { endpointSchemas } from '../../shared/endpoint.ts';
 import { fileProblemText, parseEndpointFile, validateEndpoint } from '../../shared/endpoint-document.ts';
 import { isSecret, resolveReferences, sealableValues } from '../../shared/endpoint-secrets.ts';
 import { shortDocument } from '../../shared/endpoint-short.ts';
+import { knownSchemes } from '../../shared/protocols.ts';
 import { arbitraryDocument } from './arbitrary-endpoint.ts';
 
 const one = (fields: string) => `endpoints:\n  - name: a\n    url: https://a.example/\n    ${fields}\n`;
@@ -196,14 +197,21 @@ const bad: [text: string, problems: string[]][] = [
   [one('request: {ipFamily: v4}'), ["4:15: endpoints[0].request.ipFamily: 'v4' is not one of 4, 6, any"]],
   [one('request: {resolveTo: a.example}'), ['4:15: endpoints[0].request.resolveTo: is not an IP address']],
   [one('request: {serverName: "a b"}'), ['4:15: endpoints[0].request.serverName: is not a host name']],
-  [one('request: {httpVersion: "3"}'), ["4:15: endpoints[0].request.httpVersion: '3' is not one of 2, 1.1, any"]],
+  [
+    one('request: {httpVersion: "3"}'),
+    ["4:15: endpoints[0].request.httpVersion: '3' is not one of 2, 1.1, any"],
+  ],
   [
     one('request: {proxy: "socks4://a:1080"}'),
-    ['4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128 or socks5://proxy.example:1080'],
+    [
+      '4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128 or socks5://proxy.example:1080',
+    ],
   ],
   [
     one('request: {proxy: a}'),
-    ['4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128'],
+    [
+      '4:15: endpoints[0].request.proxy: is not a proxy like http://proxy.example:3128 or socks5://proxy.example:1080',
+    ],
   ],
   [
     one('request: {compression: lz4}'),
@@ -351,7 +359,7 @@ const bad: [text: string, problems: string[]][] = [
   ],
   [
     'endpoints: [{name: a, url: "ftp://a/"}]',
-    ["1:23: endpoints[0].url: the scheme 'ftp' is not known, only http, https"],
+    [`1:23: endpoints[0].url: the scheme 'ftp' is not known, only ${knownSchemes.join(', ')}`],
   ],
   ['endpoints: [{name: a, url: "a.example"}]', ["1:23: endpoints[0].url: 'a.example' is not a URL"]],
   ['endpoints: [{name: a, url: "https://"}]', ["1:23: endpoints[0].url: 'https://' is not a URL"]],
@@ -363,8 +371,8 @@ const bad: [text: string, problems: string[]][] = [
   ['endpoints: [{name: a, url: "http:a b"}]', ["1:23: endpoints[0].url: 'http:a b' is not a URL"]],
   ['endpoints: [{name: a, url: "HTTPS//x"}]', ["1:23: endpoints[0].url: 'HTTPS//x' is not a URL"]],
   [
-    'endpoints: [{name: a, url: "wss://a.example/"}]',
-    ["1:23: endpoints[0].url: the scheme 'wss' is not known, only http, https"],
+    'endpoints: [{name: a, url: "mailto://a.example/"}]',
+    [`1:23: endpoints[0].url: the scheme 'mailto' is not known, only ${knownSchemes.join(', ')}`],
   ],
   [
     'endpoints: [{name: " a", url: "https://a.example/"}]',
