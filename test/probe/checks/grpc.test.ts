@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod';
 import { freePort } from '../../../hub/process/port.ts';
 import type { Checker } from '../../../probe/checks/check.ts';
 import { healthRequest, readHealth } from '../../../probe/checks/grpc-health.ts';
@@ -457,6 +458,10 @@ describe('the document', () => {
   test('names of statuses are numbers inside, and names again where they are shown', () => {
     const { data } = read('grpc://shop.example', {}, { grpcStatus: ['NOT_FOUND', 0] });
     expect(data?.expect.grpcStatus).toEqual([5, 0]);
+    if (!data) return;
+    const written = z.encode(endpointSchemas.grpc, data);
+    expect(written.expect?.grpcStatus).toEqual(['NOT_FOUND', 'OK']);
+    expect(endpointSchemas.grpc.parse(written)).toEqual(data);
   });
 });
 

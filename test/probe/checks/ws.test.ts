@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
+import * as z from 'zod';
 import type { Checker } from '../../../probe/checks/check.ts';
 import { createFrameReader, type Received } from '../../../probe/checks/ws-frames.ts';
 import type { Assignment } from '../../../shared/assignment.ts';
@@ -275,6 +276,19 @@ describe('the document', () => {
     [{}, { maxMessageBytes: '2MiB' }, false],
     [{ tls: { key: '$' + '{probe:KEY}' } }, {}, false],
   ])('%j %j', (request, expected, good) => expect(read(request, expected)).toBe(good));
+
+  test('what is meant is written again, and read as the same', () => {
+    const data = endpointSchemas.ws.parse({
+      name: 'a',
+      url: 'wss://shop.example/live',
+      request: { steps: [{ send: 'a', expect: '^b' }, { sendHex: '00' }], closeWith: 3000 },
+      expect: { status: [101], closeCode: 3000, maxMessageBytes: '1KiB', slowerThan: '2s' },
+    });
+    const written = z.encode(endpointSchemas.ws, data);
+    expect(written.expect).toMatchObject({ status: ['101'], maxMessageBytes: '1KiB', slowerThan: '2s' });
+    expect(written.request?.steps?.[0]?.expect).toBe('^b');
+    expect(endpointSchemas.ws.parse(written)).toEqual(data);
+  });
 
   test('a fragment is no part of where a socket is', () => {
     expect(read({}, {}, 'ws://shop.example/#a')).toBe(false);
