@@ -98,6 +98,7 @@ function* grpcConflicts(url: string, request: GrpcRequest): Generator<Conflict> 
 
 export const grpcRules = {
   schemes: ['grpc', 'grpcs'],
+  evidence: ['trace'],
   request: grpcRequestSchema,
   expect: grpcExpectSchema,
   url(url) {

@@ -183,6 +183,7 @@ export function* httpConflicts(
 
 export const httpRules = {
   schemes: ['http', 'https'],
+  evidence: ['body', 'trace'],
   request: httpRequestSchema,
   expect: httpExpectSchema,
   url: (url) => (url.hostname ? null : 'the URL has no host'),

@@ -114,6 +114,7 @@ function opens(pattern: string): boolean {
 
 export const wsRules = {
   schemes: ['ws', 'wss'],
+  evidence: ['trace'],
   request: wsRequestSchema,
   expect: wsExpectSchema,
   url: (url) => (url.hostname === '' ? 'the URL has no host' : url.hash ? 'a ws URL has no fragment' : null),

@@ -127,7 +127,11 @@ function endpointSchemaOf(rules: ProtocolRules) {
       expect: rules.expect.prefault({}),
     })
     .superRefine((value, context) => {
-      for (const { path, message } of [...baseConflicts(value), ...(rules.conflicts?.(value) ?? [])]) {
+      for (const { path, message } of [
+        ...baseConflicts(value),
+        ...evidenceConflicts(value, rules),
+        ...(rules.conflicts?.(value) ?? []),
+      ]) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
     });
@@ -166,6 +170,27 @@ function* baseConflicts(value: BaseEndpoint): Generator<{ path: readonly string[
   ] as const) {
     if (typeof count !== 'number' || count <= regions.length) continue;
     yield { path: ['down', field], message: `is more than the number of its regions (${regions.length})` };
+  }
+}
+
+function* evidenceConflicts(
+  { evidence, request }: { readonly evidence: Endpoint['evidence']; readonly request: unknown },
+  { evidence: can = [], schemes }: ProtocolRules,
+): Generator<{ path: readonly string[]; message: string }> {
+  for (const what of ['body', 'trace'] as const) {
+    if (!evidence[what] || can.includes(what)) continue;
+    const lacks = what === 'body' ? 'no body to show' : 'no header to carry it';
+    yield { path: ['evidence', what], message: `cannot be had: a check of ${schemes[0]}:// has ${lacks}` };
+  }
+  if (!evidence.trace) return;
+  const { headers, metadata } = request as Readonly<Record<string, object | undefined>>;
+  for (const [part, fields] of Object.entries({ headers, metadata })) {
+    const own = Object.keys(fields ?? {}).find((name) => name.toLowerCase() === 'traceparent');
+    if (own !== undefined)
+      yield {
+        path: ['request', part, own],
+        message: 'is written by the probe itself: evidence.trace asks for it',
+      };
   }
 }
 

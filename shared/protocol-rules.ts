@@ -10,6 +10,8 @@ export interface Conflict {
 export interface ProtocolRules<Request extends z.ZodType = z.ZodType, Expect extends z.ZodType = z.ZodType> {
   /** URL schemes, without the colon. */
   readonly schemes: readonly string[];
+  /** What its endpoints may ask for with `evidence`. */
+  readonly evidence?: readonly ('body' | 'trace')[];
   readonly request: Request;
   readonly expect: Expect;
   /** What is wrong with the URL, beside a user name or password in it, or null. */

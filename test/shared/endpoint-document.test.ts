@@ -389,6 +389,23 @@ const bad: [text: string, problems: string[]][] = [
     ['1:14: endpoints[0].name: must have at most 100 characters'],
   ],
   [
+    'endpoints: [{name: a, url: "tcp://a.example:1", evidence: {trace: true, body: true}}]',
+    [
+      '1:60: endpoints[0].evidence.trace: cannot be had: a check of tcp:// has no header to carry it',
+      '1:73: endpoints[0].evidence.body: cannot be had: a check of tcp:// has no body to show',
+    ],
+  ],
+  [
+    'endpoints: [{name: a, url: "wss://a.example/", evidence: {body: true}}]',
+    ['1:59: endpoints[0].evidence.body: cannot be had: a check of ws:// has no body to show'],
+  ],
+  [
+    'endpoints: [{name: a, url: "https://a.example/", evidence: {trace: true}, request: {headers: {Traceparent: x}}}]',
+    [
+      '1:95: endpoints[0].request.headers.Traceparent: is written by the probe itself: evidence.trace asks for it',
+    ],
+  ],
+  [
     'endpoints: [{name: a, url: 5}]',
     ['1:23: endpoints[0].url: must be text, not a number (quotes make it text)'],
   ],

@@ -280,13 +280,15 @@ describe('secrets', () => {
         (headers, bytes, secret) => {
           const trace = newTrace(body);
           trace.head = { status: 500, headers };
-          trace.body?.chunks.push(bytes);
-          if (trace.body) trace.body.bytes = bytes.length;
+          const said = Buffer.concat([bytes.subarray(0, 500), Buffer.from(secret), bytes]);
+          trace.body?.chunks.push(said);
+          if (trace.body) trace.body.bytes = said.length;
           trace.request = { method: 'GET', url: new URL('http://a/?x=y'), headers, body: null };
           const assignment = assignmentOf('http://a.test/', { request: { body: secret } });
           const text = renderEvidence(trace, assignment, {});
           expect(isEvidence(text)).toBe(true);
-          if (secret.length > 6) expect(JSON.parse(text).response?.body ?? '').not.toContain(secret);
+          if (secret.length > 6 && secret.isWellFormed())
+            expect(JSON.parse(text).response?.body ?? '').not.toContain(secret);
         },
       ),
     );

@@ -30,6 +30,21 @@ function strange(deed: string) {
   };
 }
 
+test('what was seen of a failure comes back from a thread, where it was wished for', async () => {
+  const target = await startTarget();
+  onTestFinished(() => target.close());
+  const { checker } = await workersOf(1);
+  const broken = assignmentOf(`${target.url}/x`, { expect: { status: ['404'] } });
+  const asked = await checker.check(broken, running, { unless: null });
+  expect(JSON.parse(asked.observation.evidence ?? '')).toMatchObject({
+    response: { status: 200 },
+    phase: 'transfer',
+  });
+  const known = await checker.check(broken, running, { unless: 'expect.status' });
+  expect([known.observation.outcome, known.observation.evidence]).toEqual(['down', null]);
+  expect((await checker.check(broken, running)).observation.evidence).toBeNull();
+});
+
 test('threads check, each its own endpoints', async () => {
   const target = await startTarget();
   onTestFinished(() => target.close());
