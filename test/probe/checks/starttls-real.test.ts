@@ -138,9 +138,8 @@ describe.skipIf(!postfix)('postfix', () => {
       { send: 'EHLO probe.test\\r\\n', expect: '^250 ' },
       { send: 'QUIT\\r\\n', expect: '^221' },
     ];
-    expect((await talk(port, { starttls: 'smtp', steps })).facts?.banner).toBe(
-      '220 mail.test ESMTP Postfix (Debian)',
-    );
+    const { facts } = await talk(port, { starttls: 'smtp', steps });
+    expect(facts?.banner).toMatch(/^220 mail\.test ESMTP Postfix/);
   });
   test('smtp by steps with captures', async () => {
     const steps = [

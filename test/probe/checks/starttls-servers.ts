@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -105,6 +106,8 @@ daemon_directory = /usr/lib/postfix/sbin
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = mail.test
+mydestination =
+local_recipient_maps =
 mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -123,11 +126,15 @@ maillog_file_prefixes = ${folder}
 postlog unix-dgram n - n - 1 postlogd
 anvil unix - - n - 1 anvil
 rewrite unix - - n - - trivial-rewrite
+proxymap unix - - n - - proxymap
 tlsmgr unix - - n 1000? 1 tlsmgr
 cleanup unix n - n - 0 cleanup
 `,
     );
-    return realServer({ command, args: ['-c', join(folder, 'etc'), 'start-fg'], port });
+    const own = ['-c', join(folder, 'etc')];
+    // Makes the folders of its queue. Its `start` leaves the master behind when it is ended itself.
+    execFileSync(command, [...own, 'check'], { stdio: 'pipe' });
+    return realServer({ command: '/usr/lib/postfix/sbin/master', args: [...own, '-d'], port });
   };
 
 function postfixUser(): { readonly uid: number } {
