@@ -14,7 +14,7 @@ const usage = `npm run soak -- [--minutes 30] [--rate 15000] [--warm-up MINUTES]
 A hub, three probes at 100 checks a second each, PostgreSQL and Kafka on this machine, and --rate signed results a second
 of ten more probes that are only their batches. After the warm-up (a fifth of the time, 5 minutes at most) what hub and
 probes hold (live heap, file descriptors) must be flat and the memory of every process bounded, all that was sent
-must be stored, and no log may complain.
+must be stored, and no log may complain. In less than some 15 minutes the warming up itself is taken for growth.
 Exit codes: 0 flat, 1 not, 2 wrong usage.`;
 
 /** MB an hour and descriptors an hour that are still called flat, beyond two standard errors. */
