@@ -90,7 +90,17 @@ function targetOf(document: EndpointDocument): Target {
     'request.resolveTo': resolveTo ?? null,
     'request.serverName': serverName ?? null,
     'request.tls.verify': tls?.verify ?? true,
+    [encryption]: encryptionOf(aimOf(document)),
   };
+}
+
+const encryption = 'when TLS begins';
+
+/** Of a tcp endpoint, what would have its steps go out in clear if it were taken away; null: nothing does. */
+function encryptionOf({ secure, starttls, steps = [] }: Aim): string | null {
+  if (secure) return 'secure';
+  const step = steps.findIndex((one) => one.starttls);
+  return starttls ?? (step < 0 ? null : `step ${step}`);
 }
 
 /** Of a request of any protocol: what says where it goes, under the same names in all that have it. */
@@ -99,6 +109,9 @@ interface Aim {
   readonly serverName?: string;
   readonly proxy?: string;
   readonly tls?: { readonly verify?: boolean; readonly ca?: string };
+  readonly secure?: boolean;
+  readonly starttls?: string;
+  readonly steps?: readonly { readonly starttls?: boolean }[];
 }
 const aimOf = ({ request }: EndpointDocument): Aim => (request ?? {}) as Aim;
 
@@ -119,7 +132,10 @@ function originOf(text: string): string {
 }
 
 function placeOf(endpointId: number, field: string, target: Target): string {
-  const bound = createHash('sha256').update(canonicalJson(target)).digest('base64url');
+  // Where there is none it is left out, as in what was sealed before there were such endpoints.
+  const { [encryption]: begins, ...rest } = target;
+  const whole = begins === null ? rest : target;
+  const bound = createHash('sha256').update(canonicalJson(whole)).digest('base64url');
   return JSON.stringify(['parallax/sealed', endpointId, field, bound]);
 }
 

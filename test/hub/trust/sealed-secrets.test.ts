@@ -94,6 +94,31 @@ test('all but the proxy itself are bound to it', () => {
   );
 });
 
+test.each<[EndpointDocumentOf<'tcp'>['request'], EndpointDocumentOf<'tcp'>['request']]>([
+  [{ secure: true }, { secure: false }],
+  [{ starttls: 'smtp' }, {}],
+  [
+    { steps: [{ send: 'a', starttls: true }, { send: 'word' }] },
+    { steps: [{ send: 'a' }, { send: 'word' }] },
+  ],
+  [
+    { steps: [{ starttls: true }, { send: 'word' }] },
+    { steps: [{ send: 'a' }, { send: 'word', starttls: true }] },
+  ],
+])('what a step sends under TLS (%j) is not opened where TLS begins elsewhere (%j)', (request, weaker) => {
+  const secrets = ['request.steps.1.send'];
+  const steps = request?.steps ?? [{ send: 'a' }, { send: 'word' }];
+  const mail = { name: 'mail', url: 'tcp://mail.example:587', request: { ...request, steps } };
+  const made = sealed({ ...mail, secrets } as EndpointDocument);
+  expect(openDocument(box, 7, made)).toEqual({ clear: mail, lost: [] });
+  const other = { ...weaker, steps: (weaker?.steps ?? steps).map((step) => ({ ...step })) };
+  other.steps[1] = { ...other.steps[1], send: '<sealed>' };
+  const written = { ...mail, request: other } as EndpointDocument;
+  expect(openDocument(box, 7, { spec: written, sealed: made.sealed }).lost).toEqual(secrets);
+  const again = sealDocument(box, 7, written, made);
+  expect(JSON.stringify(again)).toContain('given for another target (changed: when TLS begins)');
+});
+
 test('the path on the same origin is not what secrets are bound to', () => {
   const { spec, sealed: values } = sealed(document);
   const elsewhere = { ...spec, url: 'https://shop.example:443/other' };
