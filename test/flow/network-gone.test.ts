@@ -368,6 +368,7 @@ describe.skipIf(!able)('a probe in a network of its own', () => {
 
   test('half of the targets dead, as one host dies, are down', async () => {
     const half = names.slice(0, 3);
+    const before = said.length;
     const rows = await whileBroken(
       async () => {
         for (const name of half) await stopServer(targets.get(name));
@@ -378,7 +379,7 @@ describe.skipIf(!able)('a probe in a network of its own', () => {
       },
     );
     for (const name of half) expect(labels(rows, name)).toEqual(['down connect.refused']);
-    expect(said).not.toContain('more than half');
+    expect(said.slice(before)).not.toContain('more than half');
     for (const name of names.slice(3)) expect(labels(rows, name)).toEqual(['up']);
   });
 
