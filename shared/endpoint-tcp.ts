@@ -1,11 +1,11 @@
 import * as z from 'zod';
 import { duration } from './duration.ts';
-import { type Pattern, patternGroups, patternSchema } from './pattern.ts';
+import { type Pattern, patternGroups, patternProblem, patternSchema } from './pattern.ts';
 import type { Conflict, ProtocolRules } from './protocol-rules.ts';
 import { isGiven, reachFields, serverNameField, tlsConflicts, tlsField } from './request-parts.ts';
 import { capturesOf, sendParts } from './send-template.ts';
 import { socketPlaceOf } from './socket-url.ts';
-import { starttlsNames, starttlsPorts } from './starttls.ts';
+import { starttlsNames } from './starttls.ts';
 
 /** What a tcp endpoint may ask: a connection, TLS over it, and lines or bytes in steps. */
 const hex = z
@@ -48,7 +48,7 @@ export const tcpStepSchema = z
   });
 export type TcpStep = z.output<typeof tcpStepSchema>;
 
-/** By a preset, before any step; the URL's port may be left out then. */
+/** By a preset, before any step. */
 export const starttlsField = z.enum(starttlsNames).optional();
 
 export const tcpRequestSchema = z.strictObject({
@@ -76,11 +76,9 @@ export const tcpExpectSchema = z.strictObject({
 });
 export type TcpExpect = z.output<typeof tcpExpectSchema>;
 
-function* tcpConflicts(url: string, request: TcpRequest, expect: TcpExpect): Generator<Conflict> {
+function* tcpConflicts(request: TcpRequest, expect: TcpExpect): Generator<Conflict> {
   const { secure, starttls, steps, serverName, tls } = request;
   yield* tlsConflicts(tls);
-  if (starttls === undefined && URL.parse(url)?.port === '')
-    yield { path: ['url'], message: 'the URL has no port: it is written tcp://host:port' };
   const upgrades = steps.flatMap((step, at) => (step.starttls ? [at] : []));
   if (secure && starttls !== undefined)
     yield { path: ['request', 'starttls'], message: 'has no use beside secure: TLS is there from the start' };
@@ -114,6 +112,8 @@ function* unknownCaptures(steps: readonly TcpStep[]): Generator<Conflict> {
       yield { path: ['request', 'steps', at, 'send'], message };
     }
     if (!expect) continue;
+    // What is wrong with it is said already, and what it would capture is not known.
+    if (patternProblem(expect) !== null) return;
     latest = expect;
     for (const name of patternGroups(expect).names) names.add(name);
   }
@@ -124,14 +124,8 @@ export const tcpRules = {
   request: tcpRequestSchema,
   expect: tcpExpectSchema,
   url(url) {
-    // Whether a port may be left out is the request's matter.
-    const place = socketPlaceOf(url, 1);
+    const place = socketPlaceOf(url, null);
     return 'problem' in place ? place.problem : null;
   },
-  conflicts: ({ url, request, expect }) => tcpConflicts(url, request, expect),
+  conflicts: ({ request, expect }) => tcpConflicts(request, expect),
 } as const satisfies ProtocolRules<typeof tcpRequestSchema, typeof tcpExpectSchema>;
-
-/** The port of a URL, or the one that the preset has to itself. */
-export function tcpPortOf(request: Pick<TcpRequest, 'starttls'>): number | null {
-  return request.starttls === undefined ? null : starttlsPorts[request.starttls];
-}

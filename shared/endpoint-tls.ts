@@ -29,10 +29,14 @@ export const tlsRequestSchema = z.strictObject({
 export type TlsEndpointRequest = z.output<typeof tlsRequestSchema>;
 
 /** As openssl prints it, with colons, or without them; in lower case and bare inside. */
-const fingerprint = z
-  .string()
-  .transform((text) => text.replaceAll(':', '').toLowerCase())
-  .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 fingerprint of 64 hexadecimal digits'));
+const fingerprint = z.codec(
+  z.string().max(200),
+  z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 fingerprint of 64 hexadecimal digits'),
+  {
+    decode: (written) => written.replaceAll(':', '').toLowerCase(),
+    encode: (digits) => digits,
+  },
+);
 
 const publicKey = z
   .string()

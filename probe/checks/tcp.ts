@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { AssignmentOf } from '../../shared/assignment.ts';
-import { type TcpStep, tcpPortOf } from '../../shared/endpoint-tcp.ts';
+import type { TcpStep } from '../../shared/endpoint-tcp.ts';
 import type { Facts } from '../../shared/facts.ts';
 import { type Failure, failure } from '../../shared/failure.ts';
 import type { Observation } from '../../shared/result.ts';
@@ -49,7 +49,7 @@ export function prepareTcp(assignment: AssignmentOf<'tcp'>, deps: TcpDeps) {
 }
 
 function planOf({ url, request, expect }: AssignmentOf<'tcp'>, deps: TcpDeps): TcpPlan | Failure {
-  const named = socketPlaceOf(new URL(url), tcpPortOf(request));
+  const named = socketPlaceOf(new URL(url), null);
   if ('problem' in named) return failure('probe.internal', named.problem);
   return {
     place: placeOf(named.host, named.port, request),

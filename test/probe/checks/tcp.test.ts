@@ -375,7 +375,7 @@ describe('target safety', () => {
     ['tcp://hub.parallax.test:8443', { resolveTo: '198.51.100.7' }, 'skipped policy.blocked'],
     ['tcp://shop.example:80', { resolveTo: '10.0.0.1' }, 'skipped policy.blocked'],
     ['tcp://198.51.100.7:25', {}, 'skipped policy.blocked'],
-    ['tcp://198.51.100.7', { starttls: 'smtp' }, 'skipped policy.blocked'],
+    ['tcp://198.51.100.7:25', { starttls: 'smtp' }, 'skipped policy.blocked'],
     ['tls://10.0.0.1', {}, 'skipped policy.blocked'],
     ['tls://198.51.100.7', { starttls: 'smtp' }, 'skipped policy.blocked'],
   ])('%s with %j: nothing is dialled', async (url, request, expected) => {
