@@ -75,6 +75,16 @@ export const assignmentSchema = z
     return z.NEVER;
   });
 
+/**
+ * What stands for an endpoint that only a newer probe can read: it is due like any other, and each check of it says that
+ * this one cannot. Null where not even its interval can be read.
+ */
+export function unreadAssignment(value: unknown): Assignment | null {
+  const { success, data } = z.object(base).safeParse(value);
+  // Of no protocol that there is.
+  return success ? ({ ...data, url: 'unread:', request: {}, expect: {} } as unknown as Assignment) : null;
+}
+
 /** The part of a region's endpoints that moves between probes as one: served as exactly these bytes, named by their digest. */
 export const shardDocumentSchema = z.strictObject({
   regionId: z.int().positive(),

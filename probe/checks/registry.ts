@@ -23,9 +23,9 @@ import type { Environment } from './probe-values.ts';
 import { renderEvidence } from './render-evidence.ts';
 import { createNameResolver } from './resolve.ts';
 import { createRobotsGate } from './robots.ts';
-import { createTlsContexts } from './tls-contexts.ts';
 import { prepareTcp, type TcpDeps } from './tcp.ts';
 import { prepareTls } from './tls.ts';
+import { createTlsContexts } from './tls-contexts.ts';
 import { newTrace, traceIdOf } from './trace.ts';
 import { prepareWs, type WsDeps } from './ws.ts';
 
@@ -94,7 +94,7 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
   const prepare = (assignment: Assignment): Prepared | Failure => {
     const protocol = protocolOfUrl(assignment.url);
     if (protocol === null)
-      return failure('probe.internal', 'this probe does not know the protocol: it may be too old');
+      return failure('probe.unable', 'this probe is too old for the endpoint: it has to be updated');
     return (protocols[protocol] as Prepare<ProtocolName>)(assignment, deps);
   };
   return {

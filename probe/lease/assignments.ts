@@ -6,6 +6,7 @@ import {
   type Manifest,
   manifestSchema,
   sha256Hex,
+  unreadAssignment,
 } from '../../shared/assignment.ts';
 import type { HubLink } from '../hub/hub-link.ts';
 import { HubAnswerError } from '../hub/open-hub-link.ts';
@@ -87,6 +88,8 @@ export function createAssignments({ probeId, regionId, link, cache, log }: Assig
         { endpointId: id, rev, why },
         'this probe cannot read an endpoint: is it older than the hub?',
       );
+      const standIn = unreadAssignment(endpoint);
+      if (standIn) endpoints.push(standIn);
     }
     return { shard: shard.shard, endpoints };
   }

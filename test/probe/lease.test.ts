@@ -6,6 +6,7 @@ import { signHubToken } from '../../shared/hub-token.ts';
 import { keySetPath } from '../../shared/key-set.ts';
 import type { LeaseClaims } from '../../shared/lease.ts';
 import { shardOf } from '../../shared/slot.ts';
+import { until } from '../hub/ingest/until.ts';
 import { type FakeHub, startFakeHub, testKey } from './fake-hub.ts';
 import { assign, endpoint, type StartedProbe, startProbe, startTarget, tempFolder } from './start-probe.ts';
 
@@ -177,6 +178,15 @@ describe('assignments', () => {
     assign(hub, strange, endpoint(3, `${target.url}/c`));
     await probe.said('cannot read an endpoint');
     await hub.until(() => target.hits.has('/c'));
+    // Nor is it passed over in silence.
+    await until(() => probe.results.some(({ endpointId }) => endpointId === 2));
+    expect(probe.results.find(({ endpointId }) => endpointId === 2)).toMatchObject({
+      outcome: 'skipped',
+      failure: {
+        code: 'probe.unable',
+        message: 'this probe is too old for the endpoint: it has to be updated',
+      },
+    });
   });
 });
 
