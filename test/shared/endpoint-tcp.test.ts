@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${NAME} is what a step sends of what it captured
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { pathText } from '../../shared/document-problem.ts';

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${NAME} is what a step sends of what it captured
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Checker } from '../../../probe/checks/check.ts';
@@ -124,7 +125,11 @@ describe('servers, honest and not', () => {
     ],
     [
       'resets later',
-      (socket) => void onLines(socket, () => (socket.write('first\n'), setTimeout(resets, 40, socket))),
+      (socket) =>
+        onLines(socket, () => {
+          socket.write('first\n');
+          setTimeout(resets, 40, socket);
+        }),
       { request: { steps: [{ send: 'a\\n', expect: 'first' }, { expect: 'second' }] } },
       'down body.reset',
     ],
