@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Batch, decodeBatch } from '../../shared/batch.ts';
-import { currentBatchSchema } from '../../shared/batch-schema.ts';
-import { relayPath } from '../../shared/relay.ts';
+import { relayHeaders, relayPath } from '../../shared/relay.ts';
 import type { Result } from '../../shared/result.ts';
 import { phaseOf } from '../../shared/slot.ts';
 import { type FakeHub, fakeRegion, startFakeHub } from './fake-hub.ts';
@@ -33,7 +32,7 @@ beforeEach(async () => {
   said = '';
   hub.intercept = (request, response, body) => {
     if (request.url !== relayPath) return false;
-    batches.push(decodeBatch(body, String(currentBatchSchema)));
+    batches.push(decodeBatch(body, String(request.headers[relayHeaders.schema])));
     response.writeHead(204).end();
     return true;
   };
