@@ -3,11 +3,13 @@ import { int2Array, int8Array, textArray, timestamptzArray } from './binary-arra
 import type { Sql } from './database.ts';
 import type { ResultRow } from './insert-results.ts';
 
-/** Of the results that have some, which are few. A slot of which there is evidence already keeps it. */
+/** Of the failures that have some, which are few: a probe that lies gets no room with it for all it says. */
 export async function insertEvidence(sql: Sql, rows: readonly ResultRow[]): Promise<number> {
   // As it was read: what this version does not know is not stored.
   const found = rows.flatMap(({ regionId, result }) => {
-    const content = result.evidence === null ? null : readEvidence(result.evidence);
+    const { outcome, suspect, evidence } = result;
+    const isTold = evidence !== null && outcome === 'down' && !suspect;
+    const content = isTold ? readEvidence(evidence) : null;
     return content ? [{ regionId, result, content: JSON.stringify(content) }] : [];
   });
   if (found.length === 0) return 0;

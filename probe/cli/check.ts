@@ -6,6 +6,8 @@ import type { Assignment } from '../../shared/assignment.ts';
 import { type CliContext, Failed, jsonLine, UsageError } from '../../shared/command-line.ts';
 import { type Endpoint, timeoutOf } from '../../shared/endpoint.ts';
 import { fileProblemText, parseEndpointFile, validateEndpoint } from '../../shared/endpoint-document.ts';
+import { readEvidence } from '../../shared/evidence.ts';
+import { evidenceLines } from '../../shared/evidence-lines.ts';
 import { type NetworkRule, parseNetworkRule } from '../../shared/network-rule.ts';
 import type { Checker } from '../checks/check.ts';
 import { type CheckerOptions, createChecker } from '../checks/registry.ts';
@@ -19,6 +21,7 @@ interface CheckFlags {
   readonly allowNetwork?: readonly NetworkRule[];
   readonly allowProxy?: true;
   readonly timeout: string;
+  readonly evidence?: true;
   readonly json?: true;
 }
 
@@ -39,6 +42,7 @@ export function checkCommand(context: CliContext, over: Pick<CheckerOptions, 'op
     )
     .option('--allow-proxy', 'endpoints of the file may name a proxy to be checked through')
     .option('--timeout DURATION', 'how long a URL may take in all', '10s')
+    .option('--evidence', 'show what was seen of a failure: request, answer, certificates')
     .option('--json', 'one result a line, as JSON')
     .addHelpText(
       'after',
@@ -46,6 +50,7 @@ export function checkCommand(context: CliContext, over: Pick<CheckerOptions, 'op
 Examples:
   parallax check https://example.com/
   parallax check http://10.0.0.5:8080/health --allow-network 10.0.0.0/8
+  parallax check https://example.com/ --evidence
   parallax check --spec endpoints.yaml --json
   parallax check https://example.com/ --resolver 9.9.9.9
 
@@ -82,15 +87,17 @@ async function runChecks(
   });
   try {
     let bad = 0;
-    for await (const { endpoint, seen } of inOrder(endpoints, checker, signal)) {
+    for await (const { endpoint, seen } of inOrder(endpoints, checker, flags.evidence ?? false, signal)) {
       const { name, url: target } = endpoint;
       if (seen.outcome !== 'up') bad += 1;
       const title = name === target ? target : `${name}  ${target}`;
-      terminal.out(
-        flags.json
-          ? jsonLine({ name, url: target, ...seen })
-          : drawResult(terminal, shown(title), seen, Date.now()),
-      );
+      const evidence = seen.evidence === null ? null : readEvidence(seen.evidence);
+      if (flags.json) {
+        terminal.out(jsonLine({ name, url: target, ...seen, evidence }));
+        continue;
+      }
+      terminal.out(drawResult(terminal, shown(title), seen, Date.now()));
+      if (evidence) terminal.out(`\n${evidenceLines(terminal, evidence).join('\n')}\n`);
     }
     if (signal.aborted) throw new Failed('stopped');
     // What failed has been said already, in its place.
@@ -102,11 +109,20 @@ async function runChecks(
 }
 
 /** A few run at once; they are told in the order of the file. */
-async function* inOrder(endpoints: readonly Endpoint[], checker: Checker, signal: AbortSignal) {
+async function* inOrder(
+  endpoints: readonly Endpoint[],
+  checker: Checker,
+  wantsEvidence: boolean,
+  signal: AbortSignal,
+) {
   const running: Promise<{ endpoint: Endpoint; seen: Awaited<ReturnType<Checker['check']>> }>[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
     if (signal.aborted) break;
-    const started = checker.check(assignmentOf(endpoint, index + 1), signal);
+    const started = checker.check(
+      assignmentOf(endpoint, index + 1),
+      signal,
+      wantsEvidence ? { unless: null } : null,
+    );
     running.push(started.then((seen) => ({ endpoint, seen })));
     if (running.length < parallel) continue;
     const first = running.shift();
@@ -141,7 +157,7 @@ async function readSpec({ cwd, env, terminal }: CliContext, file: string): Promi
 }
 
 function assignmentOf(endpoint: Endpoint, id: number): Assignment {
-  const { name, url, interval, replicas, robots, request, expect, retries } = endpoint;
+  const { name, url, interval, replicas, robots, evidence, request, expect, retries } = endpoint;
   return {
     id,
     rev: 1,
@@ -152,6 +168,8 @@ function assignmentOf(endpoint: Endpoint, id: number): Assignment {
     replicas,
     retries: { count: retries.count, delayMs: retries.delay },
     robots,
+    // What is secret in a file that was written by hand is told by its place alone.
+    evidence: { ...evidence, sealed: [] },
     changedAt: 0,
     request,
     expect,

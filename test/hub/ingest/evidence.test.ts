@@ -107,10 +107,15 @@ describe('evidence', () => {
     }
   });
 
-  test('what is up has none, and costs nothing', async () => {
+  test('what is up or suspect has none, whatever a probe says', async () => {
     const probe = await scene.probe('eu-west');
-    const batch = seal(probe, batchOf(probe, { results: [resultOf(probe, scene.nowUs)] }));
+    const evidence = '{"phase":"dns"}';
+    const results = [
+      resultOf(probe, scene.nowUs, { evidence }),
+      downOf(probe, scene.nowUs + 1000, { evidence, suspect: true }),
+    ];
+    const batch = seal(probe, batchOf(probe, { results }));
     await scene.ingest.handle([{ ...batch, position: null }], AbortSignal.timeout(20_000));
-    expect(await scene.count('evidence')).toBe(0);
+    expect([await scene.count('results'), await scene.count('evidence')]).toEqual([2, 0]);
   });
 });

@@ -157,6 +157,33 @@ describe('parallax check', () => {
     expect(err).toMatch(/faulty\.yaml:4:\d+: endpoints\[0\]\.intervall: .*did you mean 'interval'/);
   });
 
+  test('what was seen of a failure, with secrets masked', async () => {
+    const broken = await startRawServer((socket) =>
+      socket.end('HTTP/1.1 502 Bad\r\nserver: nginx\r\ncontent-length: 15\r\n\r\nopen with s3sam\n'),
+    );
+    await writeFile(
+      join(folder, 'broken.yaml'),
+      `endpoints:
+  - name: broken
+    url: http://127.0.0.1:${broken.port}/?token=s3sam
+    request: {bearer: s3sam}
+    evidence: {body: true, trace: true}
+`,
+    );
+    const { code, out } = await run(['--spec', 'broken.yaml', '--evidence', ...allow]);
+    expect(code).toBe(1);
+    expect(out).toContain(`  > GET http://127.0.0.1:${broken.port}/?token=•••\n`);
+    expect(out).toContain('  > authorization: •••\n');
+    expect(out).toContain('  < 502\n  < server: nginx\n');
+    expect(out).toContain('  open with •••');
+    expect(out).not.toContain('s3sam');
+    const traceId = broken.asked[0]?.headers.traceparent?.slice(3, 35);
+    expect(out).toContain(`trace id ${traceId}`);
+    const { out: json } = await run(['--spec', 'broken.yaml', '--evidence', '--json', ...allow]);
+    expect(JSON.parse(json)).toMatchObject({ evidence: { response: { status: 502 } } });
+    await broken.close();
+  });
+
   test('Ctrl-C ends it', async () => {
     const silent = await startRawServer(() => undefined);
     const stop = new AbortController();
@@ -222,7 +249,7 @@ describe('the waterfall', () => {
   test('phases that were not reached are not drawn', () => {
     const timings = { dns: 3000, connect: null, tls: null, wait: null, transfer: null, total: 3000 };
     expect(
-      draw(60, { timings, tls: null, status: null, remoteIp: null, redirects: 0 }).split('\n'),
+      draw(60, { timings, tls: null, status: null, bytes: 0, remoteIp: null, redirects: 0 }).split('\n'),
     ).toHaveLength(5);
   });
 });
