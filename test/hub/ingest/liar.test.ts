@@ -5,8 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { IncomingBatch } from '../../../hub/ingest/bus.ts';
 import { maxStreamsPerProbe } from '../../../hub/store/lock-streams.ts';
 import { openBatch, type SealedBatch } from '../../../shared/batch.ts';
-import { currentBatchSchema } from '../../../shared/batch-schema.ts';
-import { batchSchemas } from '../../../shared/batch-schema.ts';
+import { batchSchemas, currentBatchSchema } from '../../../shared/batch-schema.ts';
 import {
   batchOf,
   makeScene,
@@ -213,7 +212,9 @@ describe('a number that is used again', () => {
     expect(await scene.db.many('select endpoint_id from results')).toEqual([{ endpoint_id: 1 }]);
     expect(await upTo(stream)).toBe(1);
     const rejects = await scene.db.many<{ content: Buffer }>('select content from rejects order by id');
-    const told = rejects.map(({ content }) => openBatch(content, String(currentBatchSchema)).results.map((one) => one.endpointId));
+    const told = rejects.map(({ content }) =>
+      openBatch(content, String(currentBatchSchema)).results.map((one) => one.endpointId),
+    );
     expect(told).toEqual([[2], [3]]);
   });
 });
@@ -235,7 +236,7 @@ describe('what a liar leaves behind', () => {
   test('a hundred results of two megabytes each are kept in words', async () => {
     scene = await makeScene({ maxRows: 5000, maxMs: 500 });
     const probe = await scene.probe('eu-west');
-    const type = avro.Type.forSchema(batchSchemas[1] as avro.Schema);
+    const type = avro.Type.forSchema(batchSchemas[currentBatchSchema] as avro.Schema);
     const huge = (seq: number, stream: string) => {
       const { results, ...rest } = batchOf(probe, { stream, seq });
       const { scheduledAt, failure: _, ...result } = resultOf(probe, scene.nowUs);
