@@ -26,7 +26,7 @@ import { createRobotsGate } from './robots.ts';
 import { prepareTcp, type TcpDeps } from './tcp.ts';
 import { prepareTls } from './tls.ts';
 import { createTlsContexts } from './tls-contexts.ts';
-import { newTrace, traceIdOf } from './trace.ts';
+import { newTrace, type Trace, traceIdOf } from './trace.ts';
 import { prepareWs, type WsDeps } from './ws.ts';
 
 export interface CheckerOptions {
@@ -97,6 +97,14 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
       return failure('probe.unable', 'this probe is too old for the endpoint: it has to be updated');
     return (protocols[protocol] as Prepare<ProtocolName>)(assignment, deps);
   };
+  /** What goes wrong here must not hide that a target is down. */
+  const evidenceOf = (trace: Trace, assignment: Assignment): string | null => {
+    try {
+      return renderEvidence(trace, assignment, options.env);
+    } catch {
+      return null;
+    }
+  };
   return {
     async check(assignment, signal, wish = null) {
       let ready = prepared.get(assignment);
@@ -112,7 +120,7 @@ export async function createChecker(options: CheckerOptions): Promise<Checker> {
       const traceId = trace.request && traceIdOf(trace);
       const evidence =
         wish && seen.outcome === 'down' && seen.failure?.code !== wish.unless
-          ? renderEvidence(trace, assignment, options.env)
+          ? evidenceOf(trace, assignment)
           : null;
       if (traceId === null && evidence === null) return seen;
       return { ...seen, facts: traceId === null ? seen.facts : { ...seen.facts, traceId }, evidence };

@@ -148,6 +148,8 @@ const leastPart = 6;
 function secretsOf({ url, request, evidence }: Assignment, env: Environment): string[] {
   const sealed = new Set(evidence?.sealed);
   const values = sealableValues({ request }).flatMap(({ field, value }) => {
+    // Never sent as they stand.
+    if (field.startsWith('request.tls.')) return [];
     const header = /^request\.(?:headers|metadata)\.(.+)$/.exec(field)?.[1];
     const isOpen =
       header !== undefined && isShownHeader(header) && !sealed.has(header) && !value.includes('${');
@@ -157,17 +159,30 @@ function secretsOf({ url, request, evidence }: Assignment, env: Environment): st
   const pair = basicAuth && `${resolved(basicAuth.username, env)}:${resolved(basicAuth.password, env)}`;
   const queries = [...new URL(url).searchParams.values()].filter((value) => value.length >= leastPart);
   const whole = [...values, ...queries, ...(pair ? [Buffer.from(pair).toString('base64')] : [])];
-  const parts = values.flatMap((value) => value.split(/[\s"'{}[\]:;,=&<>()@]+/)).filter(isLong);
+  const parts = [...partsOf(values)];
   const secrets = new Set([...whole, ...parts].filter(({ length }) => length >= leastSecret));
   const forms = [...secrets].flatMap((secret) => [
     secret,
-    encodeURIComponent(secret),
+    encodeURIComponent(secret.toWellFormed()),
     JSON.stringify(secret).slice(1, -1),
   ]);
   return [...new Set(forms)].sort((a, b) => b.length - a.length);
 }
 
-const isLong = (part: string) => part.length >= leastPart;
+/** Each is looked for in all that a server said: of a body of 64 KiB the first ones have to do. */
+const mostParts = 200;
+
+function partsOf(values: readonly string[]): Set<string> {
+  const parts = new Set<string>();
+  // A body has the most, and is the last to be taken apart.
+  for (const value of values.toSorted((a, b) => a.length - b.length)) {
+    for (const part of value.split(/[\s"'{}[\]:;,=&<>()@]+/)) {
+      if (parts.size === mostParts) return parts;
+      if (part.length >= leastPart) parts.add(part);
+    }
+  }
+  return parts;
+}
 
 /** One that this probe does not have kept the check from running. */
 function resolved(value: string, env: Environment): string {
