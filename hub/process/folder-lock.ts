@@ -58,8 +58,6 @@ async function lives({ pid, began }: Holder): Promise<boolean> {
     process.kill(pid, 0);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
-    // A runtime that may neither signal nor look (Deno without --allow-all): its beat tells.
-    if (began === '') return beats(file);
   }
   return (await beganAt(pid)) === began;
 }

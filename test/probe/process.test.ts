@@ -4,8 +4,7 @@ import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Batch, decodeBatch } from '../../shared/batch.ts';
-import { currentBatchSchema } from '../../shared/batch-schema.ts';
-import { relayPath } from '../../shared/relay.ts';
+import { relayHeaders, relayPath } from '../../shared/relay.ts';
 import { type FakeHub, startFakeHub } from './fake-hub.ts';
 import { assign, endpoint, startTarget, tempFolder } from './start-probe.ts';
 
@@ -25,7 +24,7 @@ beforeEach(async () => {
   batches = [];
   hub.intercept = (request, response, body) => {
     if (request.url !== relayPath) return false;
-    batches.push(decodeBatch(body, String(currentBatchSchema)));
+    batches.push(decodeBatch(body, String(request.headers[relayHeaders.schema.toLowerCase()])));
     response.writeHead(204).end();
     return true;
   };

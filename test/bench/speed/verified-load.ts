@@ -1,6 +1,6 @@
-import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import type { LogPosition } from '../../../hub/ingest/bus.ts';
 import type { VerifiedBatch } from '../../../hub/ingest/verify.ts';
+import { currentBatchSchema } from '../../../shared/batch-schema.ts';
 import { type LoadOptions, loadTurns } from './load-turns.ts';
 
 export const benchLog = { clusterId: 'bench', topic: 'bench.parallax.results.v1', partitions: 32 } as const;
