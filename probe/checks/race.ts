@@ -129,7 +129,8 @@ export function race({
 /** The families in turn, each in its own order; the first is of the first address's, or not of `after`'s. */
 export function inTurns(addresses: readonly string[], after = 0): string[] {
   const first = addresses[0];
-  if (first === undefined) return [];
+  // Most have one, and each check comes by here.
+  if (first === undefined || addresses.length === 1) return [...addresses];
   const lead = after === 0 ? isIP(first) : after === 4 ? 6 : 4;
   const one = addresses.filter((address) => isIP(address) === lead);
   const other = addresses.filter((address) => isIP(address) !== lead);

@@ -185,7 +185,7 @@ describe('addresses race', () => {
     expect(dialled).toEqual([v4, 'fe80::1']);
     // The same with a policy that knows what link-local means.
     const dns = await startDnsServer(
-      (_, type) => (type === 'A' ? ['127.0.0.1'] : ['fe80::1', '::ffff:10.0.0.1', '169.254.169.254']),
+      (_, type) => (type === 'A' ? ['127.0.0.1'] : ['fe80::1', 'fd00::1', '::ffff:a00:1']),
       (_, type) => (type === 'AAAA' ? 30 : 0),
     );
     onTestFinished(() => dns.close());
