@@ -135,7 +135,11 @@ describe('results over HTTP', () => {
     await store('eu-west', [3_500_000_123], given);
     const { results } = await page('endpoint=shop&limit=1');
     const regionId = regionIds.get('eu-west') ?? 0;
-    const { regionId: _, ...stored } = {
+    const {
+      regionId: _,
+      evidence: _elsewhere,
+      ...stored
+    } = {
       ...resultOf({ ...probe, regionId }, baseUs + 3_500_000_123),
       endpointId,
       ...given,
