@@ -33,9 +33,12 @@ export function drawResult(terminal: Terminal, title: string, seen: Observation,
   return `${[head, ...lines.map((line) => `  ${line}`), ...drawPhases(terminal, seen.timings)].join('\n')}\n`;
 }
 
-function factsOf({ status, httpVersion, remoteIp, redirects, bytes, truncated }: Observation): string {
+function factsOf({ facts, status, httpVersion, remoteIp, redirects, bytes, truncated }: Observation): string {
   const parts = [
-    status === null || httpVersion === null ? '' : `HTTP/${httpVersion} ${status}`,
+    // A status of gRPC's own is told by its name, among the facts.
+    status === null || httpVersion === null || facts?.grpcStatus !== undefined
+      ? ''
+      : `HTTP/${httpVersion} ${status}`,
     remoteIp === null ? '' : `from ${remoteIp}`,
     status === null && bytes === 0 ? '' : `${bytes} bytes${truncated ? ' and more' : ''}`,
     redirects === 0 ? '' : `after ${redirects} redirect${redirects === 1 ? '' : 's'}`,

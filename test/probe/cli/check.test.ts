@@ -246,6 +246,20 @@ describe('the waterfall', () => {
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(Math.max(columns, 24));
   });
 
+  test('what only its protocol tells stands below, made safe', () => {
+    const lines = draw(60, {
+      facts: { lossPercent: 20, answers: ['A 192.0.2.1', 'TXT \u001b[31mred and so on and on'] },
+    }).split('\n');
+    expect(lines.slice(4, 7)).toEqual([
+      '  loss 20%',
+      '  answers  A 192.0.2.1',
+      '           TXT \ufffd[31mred and so on and on',
+    ]);
+    const grpc = draw(60, { facts: { grpcStatus: 'OK', health: 'SERVING' }, status: 0, httpVersion: '2' });
+    expect(grpc).toContain('\n  from 192.0.2.1, 512 bytes and more');
+    expect(grpc).toContain('\n  grpc status OK, health SERVING\n');
+  });
+
   test('phases that were not reached are not drawn', () => {
     const timings = { dns: 3000, connect: null, tls: null, wait: null, transfer: null, total: 3000 };
     expect(
