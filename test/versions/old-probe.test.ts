@@ -121,6 +121,8 @@ describe('what this hub says is read by a probe of 0.1', () => {
 
   test('a lease for what it asks, with every claim that it knows in the form that it knows', async () => {
     const [first] = said.leases;
+    // The documents of its region are made when the first asks.
+    await scene.askUntil(probe, () => true);
     const claims = await scene.ask(probe, first?.body);
     for (const [name, value] of Object.entries(first?.claims ?? {})) {
       const now = claims[name as keyof typeof claims];
