@@ -3,6 +3,7 @@ import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import { readProbeVersions } from '../../../hub/trust/probe-versions.ts';
 import { type TestDatabase, testDatabase } from '../../harness/postgres.ts';
 import { codeOf } from '../hub-scene.ts';
+import { until } from '../ingest/until.ts';
 import { type LeaseScene, leaseScene } from './lease-scene.ts';
 
 const nowS = Math.floor(Date.now() / 1000);
@@ -43,6 +44,8 @@ describe('a probe that is too old', () => {
     const versions = { ...terms, refusedFrom: nowS + day };
     scene = await leaseScene({ waitMs: 50, versions });
     const probe = await scene.join('lab');
+    // The documents of its region are made when the first asks.
+    await scene.askUntil(probe, () => true);
     expect((await scene.ask(probe, { version: '1.1.0' })).versions).toEqual(versions);
   });
 
@@ -58,6 +61,7 @@ describe('a probe that is too old', () => {
     expect(refused.headers.get('retry-after')).toBe('60');
     expect(await scene.trust.db.many('select 1 from probe_presence')).toEqual([]);
     // Updated, it is welcome at once.
-    expect((await scene.ask(probe, { version: '1.2.0' })).version).toBeGreaterThan(0);
+    const updated = scene.post;
+    await until(async () => (await updated(probe, { version: '1.2.0' })).status === 200);
   });
 });
