@@ -74,7 +74,7 @@ describe('the relay', () => {
     expect(Buffer.from(arrived[0]?.value ?? []).equals(batch.value)).toBe(true);
     expect(arrived[0]?.headers).toEqual({
       kid: batch.headers.kid,
-      schema: '1',
+      schema: batch.headers.schema,
       sig: Buffer.from(batch.headers.sig),
     });
   });

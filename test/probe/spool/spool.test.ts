@@ -218,6 +218,13 @@ describe('a spool that is full', () => {
     // Full batches are sealed without delay; what else waits is neither sealed nor synced by time.
     await add(500 * 30);
     await until(() => scene.droppedRanges.length > 3 && spool.status().bytes < never.maxBytes * 1.3);
+    // What is abandoned here goes on, as no killed process does: until it has nothing more to remove.
+    let [seen, since] = ['', performance.now()];
+    await until(() => {
+      const now = files('').join();
+      if (now !== seen) [seen, since] = [now, performance.now()];
+      return performance.now() - since > 250;
+    });
     spool = await scene.open({ limits });
     await addSealed(1);
     const batches = await batchesOf(spool);
