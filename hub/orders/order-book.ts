@@ -13,7 +13,8 @@ export interface OrderBook {
   take(probeId: number): Order[];
   /** Called when there is something new for these regions. */
   subscribe(listener: (regionIds: readonly number[]) => void): () => void;
-  stop(): void;
+  /** Resolves when the look under way has ended. */
+  stop(): Promise<void>;
 }
 
 export interface OrderBookOptions {
@@ -34,24 +35,23 @@ export function createOrderBook({ db, changes, box, log }: OrderBookOptions): Or
   /** An order stays open until it is answered, and is in each look until then. */
   const given = new Set<string>();
   const listeners = new Set<(regionIds: readonly number[]) => void>();
-  let looking = false;
+  let looking: Promise<void> | null = null;
   let again = false;
+  let stopped = false;
 
-  async function look(): Promise<void> {
-    if (looking) {
-      again = true;
-      return;
-    }
-    looking = true;
+  function look(): void {
+    if (looking) again = true;
+    else if (!stopped) looking = lookUntilSeen().finally(() => (looking = null));
+  }
+
+  async function lookUntilSeen(): Promise<void> {
     try {
       do {
         again = false;
         await read();
-      } while (again);
+      } while (again && !stopped);
     } catch (error) {
-      log.warn({ err: error }, 'orders could not be read');
-    } finally {
-      looking = false;
+      if (!stopped) log.warn({ err: error }, 'orders could not be read');
     }
   }
 
@@ -74,7 +74,7 @@ export function createOrderBook({ db, changes, box, log }: OrderBookOptions): Or
     if (regions.size > 0) for (const listener of listeners) listener([...regions]);
   }
 
-  const unsubscribe = changes.subscribe('orders', () => void look());
+  const unsubscribe = changes.subscribe('orders', look);
   return {
     waiting: (probeId) => waiting.get(probeId)?.length ?? 0,
     take(probeId) {
@@ -90,6 +90,10 @@ export function createOrderBook({ db, changes, box, log }: OrderBookOptions): Or
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    stop: unsubscribe,
+    async stop() {
+      stopped = true;
+      unsubscribe();
+      await looking;
+    },
   };
 }

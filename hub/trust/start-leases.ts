@@ -121,9 +121,8 @@ export async function startLeases(options: LeasesOptions): Promise<Leases> {
       for (const each of unsubscribe) each();
       desk.stop();
       probes.stop();
-      orders.stop();
       owners.stop();
-      await Promise.all([keeper.stop(), durable.stop(), documents.stop()]);
+      await Promise.all([keeper.stop(), durable.stop(), documents.stop(), orders.stop()]);
     },
   };
 }
