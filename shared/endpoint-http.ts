@@ -71,6 +71,8 @@ export const httpRequestSchema = z.strictObject({
   httpVersion: versionOf(['1.1', '2', 'any']).default('1.1'),
   proxy: proxy.optional(),
   compression: z.enum(['identity', 'gzip', 'br', 'deflate', 'zstd', 'any']).default('any'),
+  /** `respect`: after a 429 or 503 no check before the time that Retry-After names, an hour at most. */
+  retryAfter: z.enum(['ignore', 'respect']).default('ignore'),
   tls: tlsField,
 });
 export type HttpRequest = z.output<typeof httpRequestSchema>;

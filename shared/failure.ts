@@ -62,6 +62,7 @@ export const failureTable = {
   'expect.cert': { outcome: 'degraded', source: 'target' },
   'policy.blocked': skipped,
   'policy.robots': skipped,
+  'policy.retry_after': skipped,
   'probe.unable': skipped,
   'probe.saturated': skipped,
   'probe.overrun': skipped,

@@ -5,6 +5,7 @@ import { type Failure, failure } from '../../shared/failure.ts';
 import { compileExpectations, type Expectations } from './http-expect.ts';
 import { type Environment, ProbeValueError, resolveProbeValues } from './probe-values.ts';
 import { type HttpProxy, proxyOf } from './proxy.ts';
+import { createRetryAfter, type RetryAfter } from './retry-after.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 
 /** One request of a check: the first, or one that a redirect asked for. */
@@ -41,6 +42,8 @@ export interface HttpPlan {
   /** For origins that the endpoint did not name: without the client certificate. */
   readonly strangerContext: SecureContext;
   readonly robots: boolean;
+  /** Of this endpoint's checks at this probe; null where it does not care. */
+  readonly retryAfter: RetryAfter | null;
   readonly maxBodyBytes: number;
   /** Whether somebody will read the body: else its bytes are only counted. */
   readonly keepsBody: boolean;
@@ -50,6 +53,8 @@ export interface HttpPlan {
 }
 
 export interface PlanDeps {
+  /** Epoch milliseconds. */
+  readonly now: () => number;
   readonly env: Environment;
   readonly contexts: TlsContexts;
   readonly userAgent: string;
@@ -97,7 +102,7 @@ function errorCode(error: unknown): string {
 }
 
 function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, deps: PlanDeps): HttpPlan {
-  const { env, contexts, userAgent } = deps;
+  const { env, contexts, userAgent, now } = deps;
   const url = new URL(text);
   const own = (value: string) => resolveProbeValues(value, env);
   const body = request.body === '' ? null : Buffer.from(own(request.body));
@@ -130,6 +135,7 @@ function planOf({ url: text, request, expect, robots }: AssignmentOf<'http'>, de
     context: contexts.get({ ...stranger, cert: pem(cert), key: pem(key) }),
     strangerContext: contexts.get(stranger),
     robots: robots === 'respect',
+    retryAfter: request.retryAfter === 'respect' ? createRetryAfter(now) : null,
     maxBodyBytes: expect.maxBodyBytes,
     keepsBody: expectations.body !== null,
     expect: expectations,

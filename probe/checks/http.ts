@@ -22,10 +22,11 @@ import {
 import { askedOfProxy, connectByProxy, tunnels } from './http-proxy.ts';
 import { harmlessFields, isRedirect, nextHop } from './http-redirect.ts';
 import { exchangeHttp2 } from './http2-exchange.ts';
-import { type Findings, newFindings, observed } from './observed.ts';
+import { type Findings, newFindings, notRun, observed } from './observed.ts';
 import type { PatternLanes } from './pattern-lanes.ts';
 import { raceFacts, type Tried } from './race.ts';
 import { type Place, type ReachDeps, reach, refusedName } from './reach.ts';
+import type { RetryAfter } from './retry-after.ts';
 import type { RobotsGate } from './robots.ts';
 import { noteHead, noteRequest, traced } from './trace.ts';
 
@@ -51,6 +52,19 @@ export function prepareHttp(assignment: AssignmentOf<'http'>, deps: HttpDeps & P
   const plan = compileHttpPlan(assignment, deps);
   if ('code' in plan) return plan;
   const { timeoutMs } = assignment;
+  if (plan.retryAfter) return rested(plan.retryAfter, checkOf(plan, timeoutMs, deps));
+  return checkOf(plan, timeoutMs, deps);
+}
+
+/** Not run before the time that the server asked for. */
+function rested(retryAfter: RetryAfter, check: (stop: StopSignal) => Promise<Observation>) {
+  return (stop: StopSignal) => {
+    const refused = retryAfter.refuse();
+    return refused ? Promise.resolve(notRun(refused)) : check(stop);
+  };
+}
+
+function checkOf(plan: HttpPlan, timeoutMs: number, deps: HttpDeps) {
   if (!plan.eachAddress)
     return (stop: StopSignal) => attempted(timeoutMs, stop, (attempt) => checkHttp(plan, attempt, deps));
   const { host, port } = plan.first;
@@ -92,6 +106,7 @@ async function follow(
     }
     const answer = await ask(hop, plan, findings, attempt, deps);
     if ('code' in answer) return answer;
+    plan.retryAfter?.note(answer.status, answer.headers);
     const location = leadsOn(plan, answer.status, answer.headers);
     if (location === null) return { hop, answer };
     if (findings.redirects === plan.maxRedirects)
@@ -140,6 +155,7 @@ async function fetchRobots(
     ...plan,
     first: makeHop(url, 'GET', harmlessFields(hop.headers), null, hop.trusted),
     robots: false,
+    retryAfter: null,
     maxRedirects: robotsRedirects,
     maxBodyBytes: robotsBytes,
     keepsBody: true,

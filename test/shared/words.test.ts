@@ -56,7 +56,7 @@ describe('failures', () => {
       expect(outcome === 'skipped').toBe(/^(policy|probe)\./.test(code));
       expect(outcomeOf(code)).toBe(outcome);
     }
-    expect(failureCodes).toHaveLength(49);
+    expect(failureCodes).toHaveLength(50);
     for (const word of ['constructor', 'toString', '', 'expect']) expect(isFailureCode(word)).toBe(false);
   });
 
