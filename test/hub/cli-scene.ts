@@ -11,10 +11,14 @@ export interface CliRun {
 export async function runCli(
   argv: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  over: Partial<CliContext> & { columns?: number; onOut?: (text: string) => void } = {},
+  over: Partial<CliContext> & {
+    columns?: number;
+    onOut?: (text: string) => void;
+    onErr?: (text: string) => void;
+  } = {},
 ): Promise<CliRun> {
   let [out, err] = ['', ''];
-  const { columns = null, onOut, ...context } = over;
+  const { columns = null, onOut, onErr, ...context } = over;
   const code = await run(argv, {
     env,
     cwd: '/',
@@ -26,6 +30,7 @@ export async function runCli(
       },
       err: (text) => {
         err += text;
+        onErr?.(text);
       },
       columns,
       colour: false,
