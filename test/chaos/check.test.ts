@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { insertResults } from '../../hub/store/insert-results.ts';
 import { upsertLatestResults } from '../../hub/store/upsert-latest-results.ts';
@@ -41,6 +42,8 @@ interface World {
 let world: World;
 let checker: Checker;
 
+let checkerWith: (patienceMs: number) => ReturnType<typeof createChecker>;
+
 beforeEach(async () => {
   endpoint += 1;
   await scene.db.run('truncate results, latest_results, gaps, rejects, reject_counts, audit_log');
@@ -81,7 +84,10 @@ beforeEach(async () => {
       for (const [key, { scheduledAt }] of world.signed) if (scheduledAt < us) world.signed.delete(key);
     },
   };
-  checker = createChecker(network as unknown as ChaosNetwork, log as KafkaLog);
+  checkerWith = (patienceMs) =>
+    createChecker(network as unknown as ChaosNetwork, log as KafkaLog, patienceMs);
+  // Nothing comes by itself here.
+  checker = checkerWith(0);
 });
 
 interface One {
@@ -173,6 +179,15 @@ test('an acknowledged result that is nowhere', async () => {
   expect(violations).toMatchObject([
     { invariant: '1 exactly once', evidence: [expect.stringContaining(lost)] },
   ]);
+});
+
+test('what comes to the table a moment after the rest is not lost', async () => {
+  const at = scene.nowUs - 50_000_000;
+  await result({ at, stored: false });
+  const finding = checkerWith(10_000).check(allowed());
+  await wait(700);
+  await result({ at, spooled: false, signed: false });
+  expect((await finding).violations).toEqual([]);
 });
 
 test('what is on its way when the fault heals is not lost yet', async () => {

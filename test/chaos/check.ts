@@ -1,4 +1,3 @@
-import { resultKey } from '../flow/spool-witness.ts';
 import { asSigned } from './invariants/as-signed.ts';
 import { durableIsCommitted } from './invariants/durable.ts';
 import { exactlyOnce } from './invariants/exactly-once.ts';
@@ -17,6 +16,7 @@ import type { KafkaLog } from './kafka-log.ts';
 import type { ChaosNetwork } from './network.ts';
 import { keepRefusals } from './refusals.ts';
 import type { Acknowledged } from './spools.ts';
+import { storedKeys } from './stored-keys.ts';
 
 /**
  * The invariants of the design by their numbers. 2, that rollups equal a recount, has nothing to look at before there
@@ -59,7 +59,10 @@ export interface Look {
   spokenFor(result: Acknowledged): boolean;
 }
 
-export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
+/** What comes from Kafka's log alone may be stored a moment after the rest: what is lost stays away. */
+const patience = 20_000;
+
+export function createChecker(network: ChaosNetwork, log: KafkaLog, patienceMs = patience): Checker {
   let settledUs = 0;
   let settledRows = 0;
   let settledAcknowledged = 0;
@@ -108,6 +111,7 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
         told,
         settledUs,
         refused,
+        patienceMs,
         ...allowed,
         mayReject: allowed.mayReject.filter(({ healedMs }) => healedMs * 1000 > settledUs),
       };
@@ -148,14 +152,24 @@ export function createChecker(network: ChaosNetwork, log: KafkaLog): Checker {
 
 /** What the hub has said of results that are not stored: a gap, or a refusal. */
 async function readSpoken(network: ChaosNetwork): Promise<(result: Acknowledged) => boolean> {
-  const rows = await network.db().many<{ stream: string; from_seq: number; to_seq: number }>(
-    `select stream, from_seq, to_seq from gaps
-     union all select stream, seq, seq from rejects where stream is not null and seq is not null`,
+  const rows = await network.db().many<{
+    stream: string;
+    from_seq: number;
+    to_seq: number;
+    from_us: number | null;
+    to_us: number | null;
+  }>(
+    `select stream, from_seq, to_seq, (extract(epoch from from_scheduled_at) * 1000000)::int8 as from_us,
+            (extract(epoch from to_scheduled_at) * 1000000)::int8 as to_us from gaps
+     union all select stream, seq, seq, null, null from rejects where stream is not null and seq is not null`,
   );
   const spans = Map.groupBy(rows, ({ stream }) => stream);
-  return ({ stream, seq }) =>
-    (spans.get(stream) ?? []).some(
-      ({ from_seq, to_seq }) => seq === null || (seq >= from_seq && seq <= to_seq),
+  return ({ stream, seq, scheduledAt }) =>
+    (spans.get(stream) ?? []).some(({ from_seq, to_seq, from_us, to_us }) =>
+      // What has no number yet is told by its time alone.
+      seq === null
+        ? from_us !== null && to_us !== null && scheduledAt >= from_us && scheduledAt <= to_us
+        : seq >= from_seq && seq <= to_seq,
     );
 }
 
@@ -168,20 +182,4 @@ function settledStays(more: number, late: number): Violation[] {
 
 function scheduledAtOf(key: string): number {
   return Number(key.split('|')[2]);
-}
-
-/** Keys of the results table, of slots at or after an instant in epoch microseconds. */
-export async function storedKeys(network: ChaosNetwork, sinceUs: number): Promise<ReadonlySet<string>> {
-  const rows = await network.db().many<{
-    endpointId: number;
-    regionId: number;
-    probeId: number;
-    scheduledAt: number;
-  }>(
-    `select endpoint_id as "endpointId", region_id as "regionId", probe_id as "probeId",
-            (extract(epoch from scheduled_at) * 1000000)::int8 as "scheduledAt"
-     from results where scheduled_at >= to_timestamp($1::float8 / 1000000)`,
-    [sinceUs],
-  );
-  return new Set(rows.map(resultKey));
 }

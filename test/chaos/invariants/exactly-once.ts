@@ -1,4 +1,6 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Acknowledged } from '../spools.ts';
+import { storedKeys } from '../stored-keys.ts';
 import { type Evidence, type Finding, type Refusal, type Violation, violated } from './invariant.ts';
 
 interface GapRow {
@@ -83,6 +85,8 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     else lost.push(one);
   }
 
+  await forgetStored(evidence, lost);
+
   const violations: Violation[] = [];
   for (const [probeId, silenced] of Map.groupBy(untold, ({ key }) => Number(key.split('|')[3]))) {
     // What had no number yet is told as a count, over a time that the probe can only guess.
@@ -147,6 +151,18 @@ export async function exactlyOnce(evidence: Evidence): Promise<Finding> {
     'destroyed without a word': silent,
   };
   return { violations, counts };
+}
+
+/** Takes out of `lost` what was stored meanwhile; waits for that as long as anything is left. */
+async function forgetStored({ network, patienceMs }: Evidence, lost: Acknowledged[]): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
+  while (lost.length > 0) {
+    const since = Math.min(...lost.map(({ scheduledAt }) => scheduledAt));
+    const stored = await storedKeys(network, since);
+    lost.splice(0, lost.length, ...lost.filter(({ key }) => !stored.has(key)));
+    if (lost.length === 0 || performance.now() > untilMs) return;
+    await wait(500);
+  }
 }
 
 /**

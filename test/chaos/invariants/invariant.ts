@@ -29,6 +29,8 @@ export interface Evidence {
   readonly databaseWentBack: boolean;
   /** Epoch ms before which everything acknowledged must be accounted for by now. */
   readonly untilMs: number;
+  /** So long is waited for what is not stored yet. */
+  readonly patienceMs: number;
 }
 
 export interface MayReject {
