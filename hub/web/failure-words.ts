@@ -51,7 +51,10 @@ const failureWords: Readonly<Record<FailureCode, FailureWords>> = {
   'expect.cert': { word: 'cert ends', says: 'the certificate ends soon' },
   'policy.blocked': { word: 'blocked', says: "the probe's own policy forbids this target" },
   'policy.robots': { word: 'robots', says: 'robots.txt asks not to' },
-  'policy.retry_after': { word: 'told wait', says: 'the server asked to be left alone for a while (Retry-After)' },
+  'policy.retry_after': {
+    word: 'told wait',
+    says: 'the server asked to be left alone for a while (Retry-After)',
+  },
   'probe.unable': { word: 'unable', says: 'the machine of the probe cannot do this check' },
   'probe.saturated': { word: 'saturated', says: 'the probe has no room for it' },
   'probe.overrun': { word: 'overrun', says: 'the check before still ran' },
