@@ -1,12 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { evidencePhases } from '../../shared/evidence.ts';
 import type { HubContext } from '../context.ts';
-import { Problem } from '../problem.ts';
-import { findEndpointId } from '../store/find-endpoint-id.ts';
 import { listEvidence } from '../store/list-evidence.ts';
-import { readCursor, writeCursor } from './cursor.ts';
 import { apiRouter, requireScope } from './operator.ts';
-import { instant, placeOf, placeSchema, presentResult, regionIdsFor, resultSchema, us } from './results.ts';
+import { cursorOf, instant, presentResult, queryOf, resultSchema, us } from './results.ts';
 
 const headers = z
   .array(z.array(z.string()).length(2))
@@ -92,24 +89,12 @@ export function evidenceApi({ db, registry }: Pick<HubContext, 'db' | 'registry'
   const app = apiRouter();
   app.openapi(list, async (context) => {
     const operator = requireScope(context, 'read');
-    const { endpoint, region, from, to, limit, cursor } = context.req.valid('query');
-    const regionIds = regionIdsFor(registry, operator, region);
-    const endpointId = await findEndpointId(db, endpoint);
-    if (endpointId === null) throw new Problem(404, 'endpoint.unknown', `there is no endpoint ${endpoint}`);
-    const after = cursor === undefined ? null : placeOf(readCursor(cursor, placeSchema));
-    const rows = await listEvidence(db, {
-      endpointId,
-      regionIds,
-      fromUs: from ?? null,
-      toUs: to ?? null,
-      after,
-      limit: limit + 1,
-    });
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
+    const asked = context.req.valid('query');
+    const { endpoint, limit } = asked;
+    const rows = await listEvidence(db, await queryOf({ db, registry }, operator, asked));
     return context.json(
       {
-        evidence: page.map(({ regionId, scheduledAt, probeId, content, result }) => ({
+        evidence: rows.slice(0, limit).map(({ regionId, scheduledAt, probeId, content, result }) => ({
           endpoint,
           region: registry.regionById(regionId)?.name ?? String(regionId),
           probe: registry.probeById(probeId)?.name ?? null,
@@ -118,8 +103,7 @@ export function evidenceApi({ db, registry }: Pick<HubContext, 'db' | 'registry'
           evidence: content,
           result: result && presentResult(registry, endpoint, result),
         })),
-        cursor:
-          rows.length > limit && last ? writeCursor([last.scheduledAt, last.regionId, last.probeId]) : null,
+        cursor: cursorOf(rows, limit),
       },
       200,
     );

@@ -4,7 +4,7 @@ import { type Result, resultKinds } from '../../shared/result.ts';
 import type { HubContext } from '../context.ts';
 import { Problem } from '../problem.ts';
 import { findEndpointId } from '../store/find-endpoint-id.ts';
-import { listResults, type ResultsCursor } from '../store/list-results.ts';
+import { listResults, type ResultsCursor, type ResultsQuery } from '../store/list-results.ts';
 import type { Registry } from '../trust/registry.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { apiRouter, type Operator, requireRegion, requireScope } from './operator.ts';
@@ -120,20 +120,20 @@ const list = createRoute({
   },
 });
 
-export const placeSchema = z.tuple([
+const placeSchema = z.tuple([
   z.int().min(0).max(8_640_000_000_000_000),
   z.int().min(0).max(32_767),
   z.int().min(0),
 ]);
 
-export function placeOf([scheduledAt, regionId, probeId]: z.output<typeof placeSchema>): ResultsCursor {
+function placeOf([scheduledAt, regionId, probeId]: z.output<typeof placeSchema>): ResultsCursor {
   return { scheduledAt, regionId, probeId };
 }
 
 type Needs = Pick<HubContext, 'db' | 'registry'>;
 
 /** The regions that this operator may read, or the one that is asked for. Throws Problem 403 or 404. */
-export function regionIdsFor(registry: Registry, operator: Operator, region: string | undefined): number[] {
+function regionIdsFor(registry: Registry, operator: Operator, region: string | undefined): number[] {
   if (region !== undefined) requireRegion(operator, region);
   const seen = registry
     .regions()
@@ -144,6 +144,35 @@ export function regionIdsFor(registry: Registry, operator: Operator, region: str
     throw new Problem(404, 'region.unknown', `there is no region ${region}`);
   }
   return seen.map(({ id }) => id);
+}
+
+/** What the query of a page asks of the store: one row more than the page, which tells whether another follows. */
+export async function queryOf(
+  { db, registry }: Needs,
+  operator: Operator,
+  { endpoint, region, from, to, limit, cursor }: PageQuery,
+): Promise<ResultsQuery> {
+  const regionIds = regionIdsFor(registry, operator, region);
+  const endpointId = await findEndpointId(db, endpoint);
+  if (endpointId === null) throw new Problem(404, 'endpoint.unknown', `there is no endpoint ${endpoint}`);
+  const after = cursor === undefined ? null : placeOf(readCursor(cursor, placeSchema));
+  return { endpointId, regionIds, fromUs: from ?? null, toUs: to ?? null, after, limit: limit + 1 };
+}
+
+interface PageQuery {
+  readonly endpoint: string;
+  readonly region?: string | undefined;
+  /** Epoch microseconds. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+/** Leads on from the last row of a page of `limit`; null where none follows. */
+export function cursorOf(rows: readonly ResultsCursor[], limit: number): string | null {
+  const last = rows.length > limit ? rows[limit - 1] : undefined;
+  return last ? writeCursor([last.scheduledAt, last.regionId, last.probeId]) : null;
 }
 
 /** Under the names people use; what was seen of a failure has an address of its own. */
@@ -166,26 +195,13 @@ export function resultsApi({ db, registry }: Needs) {
 
   app.openapi(list, async (context) => {
     const operator = requireScope(context, 'read');
-    const { endpoint, region, from, to, limit, cursor } = context.req.valid('query');
-    const regionIds = regionIdsFor(registry, operator, region);
-    const endpointId = await findEndpointId(db, endpoint);
-    if (endpointId === null) throw new Problem(404, 'endpoint.unknown', `there is no endpoint ${endpoint}`);
-    const after = cursor === undefined ? null : placeOf(readCursor(cursor, placeSchema));
-    const rows = await listResults(db, {
-      endpointId,
-      regionIds,
-      fromUs: from ?? null,
-      toUs: to ?? null,
-      after,
-      limit: limit + 1,
-    });
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
+    const asked = context.req.valid('query');
+    const { endpoint, limit } = asked;
+    const rows = await listResults(db, await queryOf({ db, registry }, operator, asked));
     return context.json(
       {
-        results: page.map((row) => presentResult(registry, endpoint, row)),
-        cursor:
-          rows.length > limit && last ? writeCursor([last.scheduledAt, last.regionId, last.probeId]) : null,
+        results: rows.slice(0, limit).map((row) => presentResult(registry, endpoint, row)),
+        cursor: cursorOf(rows, limit),
       },
       200,
     );

@@ -13,6 +13,7 @@ import {
 import { fileProblemText, parseEndpointFile } from '../../shared/endpoint-document.ts';
 import type { Observation } from '../../shared/result.ts';
 import { connectHub } from './hub-client.ts';
+import { milliseconds } from './results.ts';
 
 interface CheckFlags {
   readonly from: string;
@@ -88,7 +89,7 @@ function headOf(width: number): string {
 
 function lineOf(terminal: Terminal, answered: Answered, width: number): string {
   const { region, outcome, timings, status, remoteIp, failure, suspect } = answered;
-  const times = columns.map((name) => shownMs(timings[name]).padStart(9)).join(' ');
+  const times = columns.map((name) => phaseText(timings[name]).padStart(9)).join(' ');
   const what = [
     status === null ? null : String(status),
     remoteIp,
@@ -99,11 +100,7 @@ function lineOf(terminal: Terminal, answered: Answered, width: number): string {
   return `${region.padEnd(width)}  ${paint(terminal, colours[outcome], outcome.padEnd(8))}  ${times}  ${text}`;
 }
 
-function shownMs(us: number | null): string {
-  if (us === null) return '';
-  const ms = us / 1000;
-  return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
-}
+const phaseText = (us: number | null) => (us === null ? '' : milliseconds(us));
 
 /** Without a scheme it is what a browser would make of it. */
 function whole(url: string): string {

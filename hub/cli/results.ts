@@ -229,7 +229,7 @@ function rowOf(result: NamedResult): string[] {
   ];
 }
 
-function milliseconds(us: number): string {
+export function milliseconds(us: number): string {
   const ms = us / 1000;
   return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }

@@ -1,7 +1,7 @@
 import type { Evidence } from '../../shared/evidence.ts';
 import type { Result } from '../../shared/result.ts';
 import type { Sql } from './database.ts';
-import { instant, type ResultRow, type ResultsQuery, resultColumns, resultOf } from './list-results.ts';
+import { type ResultRow, type ResultsQuery, resultColumns, resultOf, valuesOf } from './list-results.ts';
 
 /** What was seen of one failure, and the result it belongs to where that is still kept. */
 export interface EvidenceOfResult {
@@ -35,17 +35,7 @@ limit $8::int`;
 
 /** Newest first. */
 export async function listEvidence(sql: Sql, query: ResultsQuery): Promise<EvidenceOfResult[]> {
-  const { endpointId, regionIds, fromUs, toUs, after, limit } = query;
-  const rows = await sql.many<EvidenceRow>(text, [
-    endpointId,
-    regionIds,
-    fromUs === null ? '-infinity' : instant(fromUs),
-    toUs === null ? 'infinity' : instant(toUs),
-    after ? instant(after.scheduledAt) : 'infinity',
-    after?.regionId ?? 0,
-    after?.probeId ?? 0,
-    limit,
-  ]);
+  const rows = await sql.many<EvidenceRow>(text, valuesOf(query));
   return rows.map((row) => ({
     regionId: row.own_region,
     scheduledAt: row.own_us,

@@ -74,8 +74,12 @@ limit $8::int`;
 
 /** Newest first. Each region's rows come along the primary key, partition by partition, and no further than needed. */
 export async function listResults(sql: Sql, query: ResultsQuery): Promise<Result[]> {
-  const { endpointId, regionIds, fromUs, toUs, after, limit } = query;
-  const rows = await sql.many<ResultRow>(text, [
+  return (await sql.many<ResultRow>(text, valuesOf(query))).map(resultOf);
+}
+
+/** $1 to $8: endpoint, regions, from, to, the place after which it goes on, limit. */
+export function valuesOf({ endpointId, regionIds, fromUs, toUs, after, limit }: ResultsQuery): unknown[] {
+  return [
     endpointId,
     regionIds,
     fromUs === null ? '-infinity' : instant(fromUs),
@@ -84,8 +88,7 @@ export async function listResults(sql: Sql, query: ResultsQuery): Promise<Result
     after?.regionId ?? 0,
     after?.probeId ?? 0,
     limit,
-  ]);
-  return rows.map(resultOf);
+  ];
 }
 
 /** Microseconds that a Date would cut. */

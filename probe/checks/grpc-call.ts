@@ -2,8 +2,8 @@ import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'nod
 import type { Socket } from 'node:net';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, interrupted, type Phase } from './attempt.ts';
-import { maxHeaderBytes } from './http-exchange.ts';
 import { http2Failure, openHttp2, serverEnded } from './http2-session.ts';
+import { maxHeaderBytes } from './socket-client.ts';
 import { noteHead } from './trace.ts';
 
 /** One unary call. */

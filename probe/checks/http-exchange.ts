@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
-import { Client, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, type Interruption, interrupted, type Phase } from './attempt.ts';
 import { type BodyShare, gatherBody } from './body-room.ts';
 import { handshakeFailure } from './handshake.ts';
 import type { Hop } from './http-plan.ts';
+import { maxHeaderBytes, socketClient } from './socket-client.ts';
 import { noteBody, noteErrno } from './trace.ts';
 
 /** What a stranger may send before it is enough. */
-export const maxHeaderBytes = 65_536;
 export const maxInformational = 16;
 /** Chunks of one byte make six on the wire; beyond this it is chunk extensions or worse. */
 export const wireBytesFor = (maxBodyBytes: number) => 8 * maxBodyBytes + 1_048_576;
@@ -139,19 +139,7 @@ export function exchange(
         fail(exchangeFailure(error, status !== null, bytes));
       },
     };
-    let given = false;
-    const client = new Client(hop.url.origin, {
-      connect(_, callback) {
-        // Where the connection ends before the request was written, undici asks for another one, for ever.
-        const gone = given || socket.destroyed;
-        given = true;
-        // Undici writes the request in a later turn of resume(); called back at once it would never come to that.
-        queueMicrotask(() => (gone ? callback(connectionGone(), null) : callback(null, socket)));
-      },
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    const client = socketClient(hop.url.origin, socket);
     client.dispatch(
       {
         path: hop.path,
@@ -197,16 +185,16 @@ export function watchWire(
 const isLengthMismatch = (error: Error) =>
   (error as NodeJS.ErrnoException).code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 
-function connectionGone(): Error {
-  return Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' });
+/** A connection that went away before an answer's head (`request.reset`), or `bytes` into its body (`body.reset`). */
+export function lostFailure(how: string, answered: boolean, bytes: number): Failure {
+  return answered
+    ? failure('body.reset', `the connection ${how} in the body, after ${bytes} bytes`)
+    : failure('request.reset', `the connection ${how} before an answer came`);
 }
 
 export function exchangeFailure(error: Error, answered: boolean, bytes: number): Failure {
   const { code = '' } = error as NodeJS.ErrnoException;
-  const lost = (how: string) =>
-    answered
-      ? failure('body.reset', `the connection ${how} in the body, after ${bytes} bytes`)
-      : failure('request.reset', `the connection ${how} before an answer came`);
+  const lost = (how: string) => lostFailure(how, answered, bytes);
   switch (code) {
     case 'ECONNRESET':
     case 'EPIPE':

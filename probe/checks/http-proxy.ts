@@ -1,15 +1,16 @@
 import { isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { Client, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, interrupted } from './attempt.ts';
 import { dial } from './dial.ts';
 import { handshake } from './handshake.ts';
-import { maxHeaderBytes, watchWire } from './http-exchange.ts';
+import { watchWire } from './http-exchange.ts';
 import { type Hop, type HttpPlan, sniOf } from './http-plan.ts';
 import { type HttpProxy, proxyFields } from './proxy.ts';
 import type { ReachDeps } from './reach.ts';
 import { isThisMachine } from './resolve.ts';
+import { maxHeaderBytes, socketClient } from './socket-client.ts';
 import { openSocks } from './socks.ts';
 
 /**
@@ -145,18 +146,7 @@ function openTunnel(
         done(failure('connect.unreachable', `the proxy gave no connection to ${authority} (${code})`));
       },
     };
-    let given = false;
-    const client = new Client(`http://${authority}`, {
-      connect(_, callback) {
-        const gone = given || socket.destroyed;
-        given = true;
-        const error = Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' });
-        queueMicrotask(() => (gone ? callback(error, null) : callback(null, socket)));
-      },
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    const client = socketClient(`http://${authority}`, socket);
     client.dispatch({ path: authority, method: 'CONNECT', headers: ['host', authority, ...fields] }, handler);
   });
 }

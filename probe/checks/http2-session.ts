@@ -2,6 +2,7 @@ import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { handshakeFailure } from './handshake.ts';
+import { lostFailure } from './http-exchange.ts';
 
 /** A block of headers beyond this is a bomb: as much as HTTP/1.1 gets here. HPACK makes a byte of 4 KiB: it counts unpacked. */
 export const maxHeaderListBytes = 65_536;
@@ -112,10 +113,7 @@ export function serverEnded(frame: 'GOAWAY' | 'RST_STREAM', code: number): Error
 /** What an error of a connection or its stream is to a check that had an answer's head, or not, and `bytes` of its body. */
 export function http2Failure(error: Error, answered: boolean, bytes: number): Failure {
   const { code = '' } = error as NodeJS.ErrnoException;
-  const lost = (how: string) =>
-    answered
-      ? failure('body.reset', `the connection ${how} in the body, after ${bytes} bytes`)
-      : failure('request.reset', `the connection ${how} before an answer came`);
+  const lost = (how: string) => lostFailure(how, answered, bytes);
   switch (code) {
     case tooMuch:
       return failure('http.protocol', error.message);

@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { Client, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Failure, failure } from '../../shared/failure.ts';
 import { type Attempt, addPhase, interrupted } from './attempt.ts';
-import { exchangeFailure, maxHeaderBytes, watchWire } from './http-exchange.ts';
+import { exchangeFailure, watchWire } from './http-exchange.ts';
 import { headerValues } from './http-expect.ts';
 import type { Hop } from './http-plan.ts';
+import { maxHeaderBytes, socketClient } from './socket-client.ts';
 
 /** What the handshake asks for beside the request's own headers. */
 export interface WsOffer {
@@ -88,18 +89,7 @@ export function askUpgrade(
         settle(exchangeFailure(error, false, 0));
       },
     };
-    let given = false;
-    const client = new Client(hop.url.origin, {
-      connect(_, callback) {
-        const gone = given || socket.destroyed;
-        given = true;
-        const error = Object.assign(new Error('the connection ended'), { code: 'ECONNRESET' });
-        queueMicrotask(() => (gone ? callback(error, null) : callback(null, socket)));
-      },
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    const client = socketClient(hop.url.origin, socket);
     client.dispatch(
       {
         path: hop.path,

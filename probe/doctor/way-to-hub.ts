@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { lookup, Resolver } from 'node:dns/promises';
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls, getCACertificates, type PeerCertificate } from 'node:tls';
-import { EnvHttpProxyAgent, request } from 'undici';
+import { request } from 'undici';
 import { type Finding, fail, ok, warn } from '../../shared/doctor.ts';
 import { tlsTrouble } from '../../shared/tls-trouble.ts';
-import { linkTrouble } from '../hub/open-hub-link.ts';
+import { hubDispatcher, linkTrouble } from '../hub/open-hub-link.ts';
 
 const timeoutMs = 5000;
 
@@ -73,16 +73,7 @@ export async function lookAtHub(way: WayToHub): Promise<readonly Finding[]> {
   if (proxy !== null)
     findings.push(ok('proxy', `the hub is reached through ${URL.parse(proxy)?.host ?? 'a proxy'}`));
   else if (new URL(hub).protocol === 'https:') findings.push(...(await lookAtTls(way)));
-  const trust = ca === null ? {} : { ca: [...getCACertificates('default'), ca] };
-  const read = (name: string) => env[name.toLowerCase()] || env[name] || '';
-  const dispatcher = new EnvHttpProxyAgent({
-    httpProxy: read('HTTP_PROXY'),
-    httpsProxy: read('HTTPS_PROXY'),
-    noProxy: read('NO_PROXY'),
-    connect: trust,
-    requestTls: trust,
-    proxyTls: trust,
-  });
+  const dispatcher = hubDispatcher(env, ca);
   try {
     const askedMs = Date.now();
     const answer = await request(`${hub.replace(/\/+$/, '')}/healthz`, {

@@ -33,7 +33,7 @@ export function openHubLink(options: HubLinkOptions): HubLink & { close(): Promi
   const { key, kid, env } = options;
   const dial = options.dial.replace(/\/+$/, '');
   const hub = options.hub.replace(/\/+$/, '');
-  const dispatcher = makeDispatcher(env, options.ca);
+  const dispatcher = hubDispatcher(env, options.ca);
   /** The newest that the hub told: each answer brings the next. */
   let nonce = '';
 
@@ -78,7 +78,8 @@ export function openHubLink(options: HubLinkOptions): HubLink & { close(): Promi
   };
 }
 
-function makeDispatcher(env: HubLinkOptions['env'], ca: string | null): EnvHttpProxyAgent {
+/** The way to the hub: through the proxy that the environment names, trusting `ca` beside the public authorities. */
+export function hubDispatcher(env: HubLinkOptions['env'], ca: string | null): EnvHttpProxyAgent {
   const trust = ca === null ? {} : { ca: [...getCACertificates('default'), ca] };
   const read = (name: string) => env[name.toLowerCase()] || env[name] || '';
   return new EnvHttpProxyAgent({

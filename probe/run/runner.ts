@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import type { Assignment } from '../../shared/assignment.ts';
-import { type FailureCode, failure, type Outcome, outcomeOf } from '../../shared/failure.ts';
+import { type FailureCode, failure, type Outcome } from '../../shared/failure.ts';
 import type { Observation, Result, ResultKind } from '../../shared/result.ts';
+import { notRun } from '../checks/observed.ts';
 import { attempt } from './attempts.ts';
 import { createEvidenceWatch, type EvidenceWatch } from './evidence-watch.ts';
 import type { MeasuredChecker } from './measured.ts';
@@ -53,19 +54,6 @@ interface Running {
   readonly deadlineUs: number;
   readonly cut: AbortController;
 }
-
-const nothingMeasured: Omit<Observation, 'outcome' | 'failure'> = {
-  status: null,
-  httpVersion: null,
-  remoteIp: null,
-  redirects: 0,
-  timings: { dns: null, connect: null, tls: null, wait: null, transfer: null, total: 0 },
-  bytes: 0,
-  truncated: false,
-  tls: null,
-  facts: null,
-  evidence: null,
-};
 
 export function createRunner(options: RunnerOptions): Runner {
   const { probeId, regionId, checker, nowUs, emit, log, mostAtOnce } = options;
@@ -159,7 +147,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   function skip(task: Task, code: FailureCode, message: string): void {
-    const observation = { ...nothingMeasured, outcome: outcomeOf(code), failure: failure(code, message) };
+    const observation = notRun(failure(code, message));
     report(task, { ...observation, attempts: 0, firstFailure: null, startedAt: nowUs(), suspect: false });
   }
 
