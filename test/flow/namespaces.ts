@@ -42,18 +42,38 @@ export async function canHaveNamespaces(): Promise<boolean> {
   }
 }
 
+const linkOf = (net: number) => `plx-net${net}`;
+const peerOf = (net: number) => `plx-net${net}-peer`;
+const [firstNumber, numbers] = [100, 100];
+
+/** The second number of addresses that nobody else has: its link is made here, and only one can make it. */
+async function takeNumber(): Promise<number> {
+  let refused: unknown;
+  for (let tried = 0; tried < numbers; tried += 1) {
+    const net = firstNumber + ((process.pid + tried) % numbers);
+    try {
+      await ip('link', 'add', linkOf(net), 'type', 'veth', 'peer', 'name', peerOf(net));
+      return net;
+    } catch (error) {
+      if (!/exists/.test(String(error))) throw error;
+      refused = error;
+    }
+  }
+  throw new Error(`all ${numbers} networks are taken`, { cause: refused });
+}
+
 /** `worldHosts`: last numbers of the addresses that the world has; `resolver` is one of them. */
 export async function makeNamespaces(worldHosts: readonly number[], resolver: number): Promise<Namespaces> {
-  const net = 100 + (process.pid % 100);
+  const net = await takeNumber();
   const world = `10.${net}.2.`;
   const [gateway, probe] = [`10.${net}.1.1`, `10.${net}.1.2`];
-  const [p, g] = [`parallax-p-${process.pid}`, `parallax-g-${process.pid}`];
-  const link = `plx${process.pid % 100_000}`;
+  const [p, g] = [`parallax-p-${net}`, `parallax-g-${net}`];
+  const link = linkOf(net);
   const etc = `/etc/netns/${p}`;
   await ip('netns', 'add', p);
   await ip('netns', 'add', g);
   await ip('link', 'add', 'up0', 'netns', p, 'type', 'veth', 'peer', 'name', 'in0', 'netns', g);
-  await ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'out0', 'netns', g);
+  await ip('link', 'set', peerOf(net), 'netns', g, 'name', 'out0');
   for (const [space, device, address] of [
     [p, 'up0', `${probe}/24`],
     [g, 'in0', `${gateway}/24`],
