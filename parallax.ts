@@ -1,7 +1,7 @@
 // The front door: hands a command to the hub's or the probe's bundle beside it, on the pinned Node. Nothing else.
 // It is built for old Nodes too, so that a machine's own Node gets as far as the pinned one.
 import { spawn } from 'node:child_process';
-import { fstatSync, writeSync } from 'node:fs';
+import { existsSync, fstatSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { isatty } from 'node:tty';
@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, readonly [bundle: 'hub' | 'probe', summa
   endpoints: ['hub', 'apply, compare, export or list what is checked'],
   check: ['probe', 'check a URL from here, now, without a hub'],
   doctor: ['probe', 'whether a probe (or `doctor hub`) would be well here, and what to do where not'],
+  health: ['probe', 'whether the probe (or `health hub`) lives: for containers'],
   rejects: ['hub', 'show what was refused, of which probe and why'],
   results: ['hub', "show or follow an endpoint's results"],
   kafka: ['hub', "prepare a Kafka cluster, or mend the hub's place in its log"],
@@ -88,9 +89,15 @@ async function main(given: readonly string[]): Promise<number> {
   becomeFit(name);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) return complain(2, `there is no command '${name}': parallax --help lists them`);
-  const isOfHub = command[0] === 'hub' || (name === 'doctor' && argv[1] === 'hub') || isFromElsewhere(argv);
-  const bundle = new URL(`./${isOfHub ? 'hub' : 'probe'}.js`, import.meta.url).href;
-  const { run } = (await import(bundle)) as {
+  const isOfHub =
+    command[0] === 'hub' ||
+    (['doctor', 'health'].includes(name) && argv[1] === 'hub') ||
+    isFromElsewhere(argv);
+  const side = isOfHub ? 'hub' : 'probe';
+  const bundle = new URL(`./${side}.js`, import.meta.url);
+  // An image holds one of the two.
+  if (!existsSync(bundle)) return complain(2, `'${name}' is of the ${side}, which is not installed here`);
+  const { run } = (await import(bundle.href)) as {
     run: (argv: readonly string[], context: CliContext) => Promise<number>;
   };
   return run(argv, cliContext());

@@ -89,6 +89,14 @@ export function durationWithin(least: string, most: string) {
   });
 }
 
+/** Where the hub of this environment listens. Throws SettingsError. */
+export function readListen(env: Env): HubConfig['listen'] {
+  const settings = createSettings(env, readText);
+  const at = settings.read({ variable: 'PARALLAX_LISTEN' }, listen, usualListen);
+  settings.settle();
+  return at;
+}
+
 /** Where browsers find the hub, for commands that stand beside it. Throws SettingsError. */
 export function readPublicOrigin(env: Env): string {
   const settings = createSettings(env, readText);

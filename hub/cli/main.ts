@@ -8,6 +8,7 @@ import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { endpointsCommand } from './endpoints.ts';
 import { enrollCommand } from './enroll.ts';
+import { healthCommand } from './health.ts';
 import { hubCommand } from './hub.ts';
 import { kafkaCommand } from './kafka.ts';
 import { keysCommand } from './keys.ts';
@@ -32,6 +33,7 @@ const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   kafka: kafkaCommand,
   keys: keysCommand,
   enroll: enrollCommand,
+  health: healthCommand,
   hub: hubCommand,
   audit: auditCommand,
   completion: (context) => completionCommand(context, { own: commands }),

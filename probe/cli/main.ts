@@ -2,12 +2,14 @@ import type { Command } from 'commander';
 import { type CliContext, runCommandLine, UsageError } from '../../shared/command-line.ts';
 import { checkCommand } from './check.ts';
 import { doctorCommand } from './doctor.ts';
+import { healthCommand } from './health.ts';
 import { probeCommand } from './probe.ts';
 
 /** A command a file: adding one is one line here and one in the front door. */
 const commands: Readonly<Record<string, (context: CliContext) => Command>> = {
   check: checkCommand,
   doctor: doctorCommand,
+  health: healthCommand,
   probe: probeCommand,
 };
 

@@ -104,6 +104,20 @@ async function lives({ pid, began, space }: Holder, spaceHere: string, file: str
   return (await beganAt(pid)) === began;
 }
 
+/** Just now: two beats missed at most. Else it is watched, since a clock may have been set. */
+const freshMs = 3000;
+
+/** Whether a process lives that holds this folder: asked from outside, without a look at process ids. */
+export async function isBeating(folder: string): Promise<boolean> {
+  const file = join(folder, 'lock');
+  const touchedMs = await stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => null,
+  );
+  if (touchedMs === null) return false;
+  return Math.abs(Date.now() - touchedMs) < freshMs || beats(file);
+}
+
 /** Whether its holder touches the lock, or has put another in its place. */
 async function beats(file: string): Promise<boolean> {
   const touched = () =>
