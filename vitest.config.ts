@@ -21,11 +21,11 @@ export default defineConfig({
         },
       },
       {
-        // Whole systems of real processes: one file at a time, so that they do not starve each other.
+        // Whole systems of real processes, which mostly wait: two files at a time, so that they do not starve each other.
         test: {
           name: 'flow',
           include: ['test/flow/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
