@@ -1,11 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { streamSSE } from 'hono/streaming';
-import { validateEndpoint } from '../../shared/endpoint-document.ts';
 import { orderMs } from '../../shared/order.ts';
 import type { HubContext } from '../context.ts';
+import { followOrder } from '../orders/follow-order.ts';
 import { placeOrder } from '../orders/place-order.ts';
+import { readOrder } from '../orders/read-order.ts';
 import { Problem } from '../problem.ts';
-import { listOrderAnswers, type OrderAnswerRow } from '../store/list-order-answers.ts';
+import type { OrderAnswerRow } from '../store/list-order-answers.ts';
 import { createSecretBox } from '../trust/sealed-secrets.ts';
 import { apiRouter, requireRegion, requireScope } from './operator.ts';
 
@@ -14,10 +15,6 @@ export type ChecksApiContext = Pick<HubContext, 'db' | 'registry' | 'changes' | 
 };
 
 const mostRegions = 50;
-const mostTimeoutMs = 8000;
-const lookEveryMs = 500;
-/** An answer takes a way of its own after the last moment of its check. */
-const graceMs = 500;
 const mostStreams = 200;
 
 const order = createRoute({
@@ -90,9 +87,8 @@ export function checksApi({ db, registry, changes, stopping, config }: ChecksApi
     const nameOf = (id: number) => regions.find((region) => region.id === id)?.name ?? String(id);
     return streamSSE(context, async (stream) => {
       streams += 1;
-      const woken = { wake: () => {} };
-      const unsubscribe = changes.subscribe('orders', () => woken.wake());
-      stream.onAbort(() => woken.wake());
+      const gone = new AbortController();
+      stream.onAbort(() => gone.abort());
       try {
         const say = (event: string, data: object) => stream.writeSSE({ event, data: JSON.stringify(data) });
         const asked = placed.probes.map(({ id, regionId }) => ({
@@ -102,31 +98,17 @@ export function checksApi({ db, registry, changes, stopping, config }: ChecksApi
         }));
         await say('ordered', { asked, empty: placed.empty, withinMs: orderMs });
         const told = new Set<number>();
-        const untilMs = performance.now() + orderMs + graceMs;
-        while (told.size < placed.probes.length && !stream.aborted && !stopping.aborted) {
-          // Subscribed to before it looks: what comes meanwhile wakes the next look.
-          const { promise, resolve } = Promise.withResolvers<void>();
-          woken.wake = resolve;
-          for (const row of await listOrderAnswers(db, placed.id)) {
-            if (told.has(row.probeId)) continue;
-            told.add(row.probeId);
-            await say('result', {
-              ...resultOf(row),
-              region: nameOf(row.regionId),
-              probe: registry.probeById(row.probeId)?.name ?? null,
-            });
-          }
-          const leftMs = untilMs - performance.now();
-          if (leftMs <= 0) break;
-          if (told.size === placed.probes.length) break;
-          const timer = setTimeout(resolve, Math.min(lookEveryMs, leftMs));
-          await promise;
-          clearTimeout(timer);
+        for await (const row of followOrder({ db, changes, stopping }, placed, gone.signal)) {
+          told.add(row.probeId);
+          await say('result', {
+            ...resultOf(row),
+            region: nameOf(row.regionId),
+            probe: registry.probeById(row.probeId)?.name ?? null,
+          });
         }
         const silent = asked.filter(({ probeId }) => !told.has(probeId));
         await say('done', { answered: told.size, silent: silent.map(({ region }) => region) });
       } finally {
-        unsubscribe();
         streams -= 1;
       }
     }) as never;
@@ -137,23 +119,4 @@ export function checksApi({ db, registry, changes, stopping, config }: ChecksApi
 function resultOf({ probeId, answer }: OrderAnswerRow) {
   const { startedAt, suspect, observation } = answer;
   return { probeId, startedAt, suspect, ...observation };
-}
-
-/** A check on demand has eight seconds, so that its answer is here within ten. */
-function readOrder(url: string | undefined, document: Record<string, unknown> | undefined) {
-  if ((url === undefined) === (document === undefined))
-    throw new Problem(400, 'request.invalid', 'give either url or endpoint');
-  const given = document ?? { url };
-  const read = validateEndpoint({ name: 'check', interval: '1d', timeout: '8s', ...given });
-  if ('problems' in read) {
-    const errors = read.problems.map(({ path, message }) => ({
-      path: ['endpoint', ...path].join('.'),
-      message,
-    }));
-    throw new Problem(400, 'request.invalid', errors[0]?.message ?? 'the endpoint is not valid', {
-      extra: { errors },
-    });
-  }
-  const { endpoint } = read;
-  return { ...endpoint, timeout: Math.min(endpoint.timeout ?? mostTimeoutMs, mostTimeoutMs) };
 }

@@ -10,8 +10,10 @@ export interface LayoutProps {
   /** `tab.svg`, `tab-up.svg` or `tab-down.svg`. */
   readonly tab: string;
   /** The page of the navigation somebody is on; null leaves navigation out. */
-  readonly at: 'Now' | 'Probes' | null;
+  readonly at: 'Now' | 'Check' | 'Probes' | 'Endpoint' | null;
   readonly health: HubHealth | null;
+  /** A form is posted by the browser itself: without a referrer it would say `Origin: null`, which the guard refuses. */
+  readonly tellsOrigin?: boolean;
   /** Epoch seconds the page was drawn at. */
   readonly drawnAt: number;
   /** With JavaScript off the page loads itself again after so many seconds; 0 for never. */
@@ -21,6 +23,7 @@ export interface LayoutProps {
 
 const pages = [
   ['/', 'Now'],
+  ['/check', 'Check'],
   ['/probes', 'Probes'],
 ] as const;
 
@@ -32,6 +35,7 @@ export const Layout = (props: LayoutProps) => {
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
+        {props.tellsOrigin && <meta name="referrer" content="same-origin" />}
         <title>{props.title}</title>
         <link rel="icon" href={assets.href(props.tab)} type="image/svg+xml" />
         {css && <link rel="stylesheet" href={css} />}

@@ -93,7 +93,9 @@ const MatrixRow = (props: { row: Row; regions: readonly PageRegion[]; spark: Spa
       data-is={state}
     >
       <th scope="row" class="c-name name" title={`${endpoint.name}\n${endpoint.url}`}>
-        <bdi>{endpoint.name}</bdi>
+        <a href={`/endpoints/${endpoint.id}`}>
+          <bdi>{endpoint.name}</bdi>
+        </a>
       </th>
       <td class="c-views">
         <Views views={row.views} regions={regions} />

@@ -1,18 +1,21 @@
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-import { type Context, Hono } from 'hono';
-import type { Child } from 'hono/jsx';
+import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import { type ApiEnv, type Operator, requireScope, scopes } from '../api/operator.ts';
+import type { HubConfig } from '../config.ts';
 import type { Bus } from '../ingest/bus.ts';
 import { Problem } from '../problem.ts';
-import { type AssetFile, acceptsGzip, createAssets } from './assets.ts';
+import type { Changes } from '../store/changes.ts';
+import type { Catalog } from '../trust/catalog.ts';
+import type { Registry } from '../trust/registry.ts';
+import { type AssetFile, createAssets } from './assets.ts';
 import { type BoardOptions, startBoard } from './board.ts';
+import { checkRoutes } from './check-routes.tsx';
 import { embeddedFiles } from './embedded-files.ts';
+import { endpointRoute } from './endpoint-route.tsx';
 import { asOf, healthOf } from './health.tsx';
-import { Layout, type LayoutProps } from './layout.tsx';
 import { type LiveOptions, maxWatched, startLive } from './live.tsx';
 import { NowPage } from './now-page.tsx';
+import { createPrintPage, toSignIn } from './print-page.tsx';
 import { ProbesPage } from './probes-page.tsx';
 import { endpointsFor, glanceFor, regionsFor, rowFor, viewsFor } from './scope.ts';
 import { countStates, inMatrixOrder, select, selectionOf, showing } from './selection.ts';
@@ -21,9 +24,13 @@ import { emptySpark, sparkPaths } from './spark.ts';
 import { titleOf } from './summary.tsx';
 
 export interface PagesOptions
-  extends Omit<BoardOptions, 'log'>,
+  extends Omit<BoardOptions, 'log' | 'catalog' | 'registry'>,
     Pick<LiveOptions, 'maxClients' | 'maxWaiting' | 'stuckMs' | 'streamMs'> {
   readonly log: Pick<Logger, 'warn'>;
+  readonly catalog: Pick<Catalog, 'all' | 'subscribe' | 'byId' | 'reveal'>;
+  readonly registry: Pick<Registry, 'regions' | 'regionById' | 'probeById'>;
+  readonly config: Pick<HubConfig, 'secret'>;
+  readonly changes: Changes;
   readonly bus: Pick<Bus, 'status'>;
   /** Aborted when the hub stops: streams end, reading ends. */
   readonly stopping: AbortSignal;
@@ -31,9 +38,7 @@ export interface PagesOptions
   readonly files?: readonly AssetFile[];
 }
 
-const zip = promisify(gzip);
-
-/** GET /, /probes, /sign-in, /events and /assets/: whoever is not signed in is sent to /sign-in. */
+/** GET /, /endpoints/:id, /check, /probes, /sign-in, /events and /assets/: whoever is not signed in is sent to /sign-in. */
 export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
   const { bus, now, stopping, log } = options;
   const board = startBoard(options);
@@ -55,30 +60,7 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
       .catch((error: Error) => log.warn({ err: error }, 'the live page cannot read results yet'));
   }
 
-  const page = async (
-    context: Context<ApiEnv>,
-    layout: Omit<LayoutProps, 'assets' | 'drawnAt' | 'children'>,
-    children: Child,
-  ): Promise<Response> => {
-    const document = (
-      <Layout {...layout} assets={assets} drawnAt={seconds()}>
-        {children}
-      </Layout>
-    );
-    const html = `<!doctype html>${await document}`;
-    const headers = {
-      'content-type': 'text/html; charset=utf-8',
-      'cache-control': 'no-store',
-      'content-security-policy': contentSecurityPolicy,
-      'referrer-policy': 'no-referrer',
-      'x-content-type-options': 'nosniff',
-      vary: 'accept-encoding',
-    };
-    if (!acceptsGzip(context.req.header('accept-encoding'))) return context.body(html, 200, headers);
-    const zipped = await zip(html, { level: 3 });
-    return context.body(new Uint8Array(zipped), 200, { ...headers, 'content-encoding': 'gzip' });
-  };
-
+  const page = createPrintPage(assets, seconds);
   const app = new Hono<ApiEnv>();
   app.get('/', async (context) => {
     const operator = context.get('operator');
@@ -169,28 +151,10 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
     });
   });
 
+  app.route('/', endpointRoute({ ...options, board, print: page, seconds }));
+  app.route('/', checkRoutes({ ...options, board, print: page, seconds }));
   app.route('/', assets.routes);
   return app;
-}
-
-/** Nothing of another host, nothing inline: what strangers wrote can at most be read. */
-const contentSecurityPolicy = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  'trusted-types parallax',
-].join('; ');
-
-function toSignIn(context: Context<ApiEnv>): Response {
-  const { pathname, search } = new URL(context.req.url);
-  const to = `${pathname}${search}`;
-  return context.redirect(to === '/' ? '/sign-in' : `/sign-in?to=${encodeURIComponent(to)}`, 303);
 }
 
 function isAdmin(operator: Operator): boolean {

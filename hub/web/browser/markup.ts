@@ -9,7 +9,8 @@ interface TrustedTypes {
 const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
 const policy = trustedTypes?.createPolicy('parallax', { createHTML: (text) => text });
 
-function fragmentOf(html: string): DocumentFragment {
+/** What the hub drew. */
+export function fragmentOf(html: string): DocumentFragment {
   const template = document.createElement('template');
   template.innerHTML = policy ? policy.createHTML(html) : html;
   return template.content;

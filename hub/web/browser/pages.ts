@@ -1,5 +1,6 @@
 /** Every page loads this one script; each part looks for its own place and is content without it. */
 import { countAges } from './ages.ts';
+import { checkNow } from './check.ts';
 import { filterAsWritten, signOut, switchTheme } from './controls.ts';
 import { followLive } from './live.ts';
 import { actOnProbes } from './probes.ts';
@@ -11,4 +12,5 @@ filterAsWritten();
 countAges();
 followLive();
 actOnProbes();
+checkNow();
 signIn();

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { freePort } from '../../../hub/process/port.ts';
 import { tellChange } from '../../../hub/store/changes.ts';
 import { type Database, openDatabase } from '../../../hub/store/database.ts';
 import { ensureRegion } from '../../../hub/store/ensure-region.ts';
+import { insertEvidence } from '../../../hub/store/insert-evidence.ts';
 import { insertProbe, nextProbeId } from '../../../hub/store/insert-probe.ts';
 import { insertResults, type ResultRow } from '../../../hub/store/insert-results.ts';
 import { startKeeper } from '../../../hub/store/keeper.ts';
@@ -72,6 +73,9 @@ export interface Seen {
   readonly message?: string;
   readonly status?: number;
   readonly suspect?: boolean;
+  readonly more?: Partial<
+    Pick<Result, 'facts' | 'tls' | 'timings' | 'attempts' | 'firstFailure' | 'evidence'>
+  >;
 }
 
 export async function pageScene(
@@ -123,6 +127,7 @@ export async function pageScene(
       pages: [
         pageRoutes({
           db,
+          config: { secret: randomBytes(32) },
           catalog,
           registry,
           changes,
@@ -166,6 +171,7 @@ export async function pageScene(
       const rows = seen.map((each) => rowOf(each, now()));
       await db.transaction(async (sql) => {
         for (let at = 0; at < rows.length; at += 1000) await insertResults(sql, rows.slice(at, at + 1000));
+        await insertEvidence(sql, rows);
         const newest = newestOfEach(rows);
         for (let at = 0; at < newest.length; at += 1000)
           await upsertLatestResults(sql, newest.slice(at, at + 1000));
@@ -222,13 +228,16 @@ function memoryCatalog() {
       tell(id);
       return id;
     },
+    byId: (id: number) => endpoints.get(id),
+    reveal: (id: number) => endpoints.get(id)?.endpoint,
     regionsOf: () => 'all' as const,
     refresh: async () => undefined,
     remove(id: number) {
       endpoints.delete(id);
       tell(id);
     },
-  } satisfies Pick<Catalog, 'all' | 'subscribe' | 'regionsOf' | 'refresh'> & Record<string, unknown>;
+  } satisfies Pick<Catalog, 'all' | 'subscribe' | 'byId' | 'reveal' | 'regionsOf' | 'refresh'> &
+    Record<string, unknown>;
 }
 
 function rowOf(seen: Seen, nowUs: number): ResultRow {
@@ -258,6 +267,7 @@ function rowOf(seen: Seen, nowUs: number): ResultRow {
     evidence: null,
     tls: null,
     lateBy: 400,
+    ...seen.more,
   };
   return { regionId: region.id, result };
 }
