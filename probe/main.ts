@@ -5,6 +5,7 @@ import type { LeaseClaims, laterRequestFields } from '../shared/lease.ts';
 import type { Result } from '../shared/result.ts';
 import { createHubClock } from './clock/hub-clock.ts';
 import { createOffsetWords } from './clock/offset-words.ts';
+import { createSharedOffset } from './clock/shared-offset.ts';
 import { createSteadyClock } from './clock/steady-clock.ts';
 import type { ProbeConfig } from './config.ts';
 import type { Outbox } from './deliver/outbox.ts';
@@ -18,9 +19,11 @@ import { createLeaseLoop, Revoked } from './lease/lease-loop.ts';
 import type { Instant } from './lease/lease-term.ts';
 import { createLookAround } from './network/look-around.ts';
 import { createNetworkWatch } from './network/network-watch.ts';
+import { doubtCertificates } from './run/certificate-doubt.ts';
 import { createEvidenceWatch } from './run/evidence-watch.ts';
 import { createJobs } from './run/jobs.ts';
 import { type Limit, limited, memoryLimit, rateLimit } from './run/limited.ts';
+import type { CheckerTerms } from './run/make-checker.ts';
 import type { MeasuredChecker } from './run/measured.ts';
 import { createOnce } from './run/once.ts';
 import { createOrders } from './run/orders.ts';
@@ -39,8 +42,10 @@ import { createVersionWatch } from './watch/version-watch.ts';
 /** What the other rooms make for this one; seams for tests. */
 export interface ProbeParts {
   readonly log: Logger;
-  /** `hubOrigins` are never a target. */
-  readonly makeChecker: (hubOrigins: readonly string[]) => Promise<MeasuredChecker>;
+  /** `hubOrigins` are never a target; `clockOffset` is how wrong this machine's clock is, as long as it checks. */
+  readonly makeChecker: (
+    given: Required<Pick<CheckerTerms, 'hubOrigins' | 'clockOffset'>>,
+  ) => Promise<MeasuredChecker>;
   readonly openOutbox: (own: OutboxParts) => Promise<Outbox>;
   readonly metrics?: ProbeMetrics;
 }
@@ -127,7 +132,11 @@ async function watchOver(
     ...(config.maxRate === null ? [] : [rateLimit(config.maxRate)]),
     ...(memory ? [memory.limit] : []),
   ];
-  const checker = limited(await parts.makeChecker([dial, hub].map((url) => new URL(url).origin)), limits);
+  const hubOrigins = [dial, hub].map((url) => new URL(url).origin);
+  const offset = createSharedOffset();
+  offset.set(clock.offsetUs());
+  const own = await parts.makeChecker({ hubOrigins, clockOffset: offset.buffer });
+  const checker = doubtCertificates(limited(own, limits), clock);
   const schedule = createSchedule({ regionId: region.id, floorUs });
   const network = createNetworkWatch({
     lookAround: createLookAround({ ...config.network, dial, hub, root, ca, env: config.env }),
@@ -194,6 +203,7 @@ async function watchOver(
     updates.take(versions);
     jobs.take(claims.jobs);
     orders.take(claims.orders ?? []);
+    offset.set(clock.offsetUs());
     sayOffset();
   };
   const leases = createLeaseLoop({

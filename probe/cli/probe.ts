@@ -75,9 +75,9 @@ async function watch(config: ProbeConfig, log: Logger, signal: AbortSignal): Pro
   try {
     const parts: ProbeParts = {
       log,
-      async makeChecker(hubOrigins) {
+      async makeChecker(given) {
         const { allowNetworks, allowProxy, env, workers, contact } = config;
-        const terms = { allowNetworks, allowProxy, hubOrigins, env, contact };
+        const terms = { allowNetworks, allowProxy, env, contact, ...given };
         return workers > 1
           ? startCheckWorkers(workers, terms, log)
           : measured(await makeChecker(terms), watchNoise());

@@ -1,6 +1,7 @@
 import { parseNetworkRule } from '../../shared/network-rule.ts';
 import type { Checker } from '../checks/check.ts';
 import { createChecker } from '../checks/registry.ts';
+import { hubTimeMs } from '../clock/shared-offset.ts';
 import { createTargetPolicy } from '../policy/target-policy.ts';
 import { version } from '../version.ts';
 
@@ -13,6 +14,8 @@ export interface CheckerTerms {
   /** Whom the owners of targets may ask, for the User-Agent. */
   readonly contact?: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** As `SharedOffset.buffer`: how wrong this machine's clock is. */
+  readonly clockOffset?: SharedArrayBuffer;
 }
 
 export function makeChecker({
@@ -21,8 +24,15 @@ export function makeChecker({
   hubOrigins,
   env,
   contact,
+  clockOffset,
 }: CheckerTerms): Promise<Checker> {
   const networks = allowNetworks.map(parseNetworkRule);
   const policy = createTargetPolicy({ allowNetworks: networks, allowProxy, hubOrigins });
-  return createChecker({ policy, env, version, contact });
+  return createChecker({
+    policy,
+    env,
+    version,
+    contact,
+    ...(clockOffset && { now: hubTimeMs(clockOffset) }),
+  });
 }

@@ -100,7 +100,7 @@ export function startProbe(
     full,
     {
       log: createLog('debug', destination),
-      makeChecker: async (hubOrigins) => measured(await makeChecker({ ...full, hubOrigins }), watchNoise()),
+      makeChecker: async (given) => measured(await makeChecker({ ...full, ...given }), watchNoise()),
       openOutbox: async () => outbox,
       ...over,
     },
