@@ -16,7 +16,7 @@ import { type PrintPage, toSignIn } from './print-page.tsx';
 import { ResultLine, type ShownResult } from './result-line.tsx';
 import type { PageEndpoint, PageRegion } from './row.ts';
 import { isCheckedFrom, regionsFor } from './scope.ts';
-import { shownOfAnswer } from './shown-result.ts';
+import { clocksOf, shownOfAnswer } from './shown-result.ts';
 
 export interface CheckRoutesOptions extends Pick<HubContext, 'db' | 'changes' | 'stopping'> {
   readonly board: Board;
@@ -122,6 +122,7 @@ export function checkRoutes(options: CheckRoutesOptions): Hono<ApiEnv> {
       });
       const nameOf = (id: number) => regions.find((region) => region.id === id)?.name ?? String(id);
       const names = placed.probes.map(({ regionId }) => nameOf(regionId));
+      const clocks = clocksOf(board.probes());
       const silentOf = (results: readonly ShownResult[]) =>
         names.filter((name) => !results.some(({ region }) => region === name));
       if (!asEvents) {
@@ -129,7 +130,7 @@ export function checkRoutes(options: CheckRoutesOptions): Hono<ApiEnv> {
         running += 1;
         try {
           for await (const row of followOrder({ db, changes, stopping }, placed, context.req.raw.signal)) {
-            results.push(shownOfAnswer(registry, row));
+            results.push(shownOfAnswer(registry, clocks, row));
           }
         } finally {
           running -= 1;
@@ -148,7 +149,7 @@ export function checkRoutes(options: CheckRoutesOptions): Hono<ApiEnv> {
           const results: ShownResult[] = [];
           await say('ordered', { regions: names, says: orderedText(names, placed.empty) });
           for await (const row of followOrder({ db, changes, stopping }, placed, gone.signal)) {
-            const result = shownOfAnswer(registry, row);
+            const result = shownOfAnswer(registry, clocks, row);
             results.push(result);
             const line = (
               <ResultLine

@@ -11,7 +11,7 @@ import { EndpointPage } from './endpoint-page.tsx';
 import { asOf, healthOf } from './health.tsx';
 import { type PrintPage, toSignIn } from './print-page.tsx';
 import { isCheckedFrom, regionsFor, rowFor } from './scope.ts';
-import { shownOfResult } from './shown-result.ts';
+import { clocksOf, shownOfResult } from './shown-result.ts';
 
 export interface EndpointRouteOptions {
   readonly db: Database;
@@ -73,6 +73,7 @@ export function endpointRoute(options: EndpointRouteOptions): Hono<ApiEnv> {
         limit: mostEvidence,
       }),
     ]);
+    const clocks = clocksOf(board.probes());
     const row = rowFor(board, endpoint, regions, asOf(board, bus.status(), at));
     return print(
       context,
@@ -87,7 +88,7 @@ export function endpointRoute(options: EndpointRouteOptions): Hono<ApiEnv> {
         row={row}
         rev={catalog.byId(endpoint.id)?.rev ?? 0}
         regions={regions}
-        results={rows.map((result) => shownOfResult(registry, result))}
+        results={rows.map((result) => shownOfResult(registry, clocks, result))}
         evidence={kept.map(({ regionId, probeId, scheduledAt, content, result }) => ({
           region: registry.regionById(regionId)?.name ?? String(regionId),
           probe: registry.probeById(probeId)?.name ?? null,

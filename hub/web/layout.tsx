@@ -10,7 +10,7 @@ export interface LayoutProps {
   /** `tab.svg`, `tab-up.svg` or `tab-down.svg`. */
   readonly tab: string;
   /** The page of the navigation somebody is on; null leaves navigation out. */
-  readonly at: 'Now' | 'Check' | 'Probes' | 'Endpoint' | null;
+  readonly at: 'Now' | 'Check' | 'Probes' | 'Endpoint' | 'Probe' | null;
   readonly health: HubHealth | null;
   /** A form is posted by the browser itself: without a referrer it would say `Origin: null`, which the guard refuses. */
   readonly tellsOrigin?: boolean;

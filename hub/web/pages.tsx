@@ -16,6 +16,7 @@ import { asOf, healthOf } from './health.tsx';
 import { type LiveOptions, maxWatched, startLive } from './live.tsx';
 import { NowPage } from './now-page.tsx';
 import { createPrintPage, toSignIn } from './print-page.tsx';
+import { probeRoute } from './probe-route.tsx';
 import { ProbesPage } from './probes-page.tsx';
 import { endpointsFor, glanceFor, regionsFor, rowFor, viewsFor } from './scope.ts';
 import { countStates, inMatrixOrder, select, selectionOf, showing } from './selection.ts';
@@ -38,7 +39,7 @@ export interface PagesOptions
   readonly files?: readonly AssetFile[];
 }
 
-/** GET /, /endpoints/:id, /check, /probes, /sign-in, /events and /assets/: whoever is not signed in is sent to /sign-in. */
+/** GET /, /endpoints/:id, /check, /probes, /probes/:id, /sign-in, /events and /assets/: whoever is not signed in is sent to /sign-in. */
 export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
   const { bus, now, stopping, log } = options;
   const board = startBoard(options);
@@ -152,6 +153,7 @@ export function pageRoutes(options: PagesOptions): Hono<ApiEnv> {
   });
 
   app.route('/', endpointRoute({ ...options, board, print: page, seconds }));
+  app.route('/', probeRoute({ board, bus, print: page, seconds }));
   app.route('/', checkRoutes({ ...options, board, print: page, seconds }));
   app.route('/', assets.routes);
   return app;

@@ -125,7 +125,7 @@ function headline(probes: readonly PageProbe[], now: number): string {
   return `${whole(unseen)} of ${few(active.length, 'active probe')} ${unseen === 1 ? 'is' : 'are'} not seen.${lies}${waits}`;
 }
 
-function stateOf(probe: PageProbe, now: number): { state: ViewState; word: string } {
+export function stateOf(probe: PageProbe, now: number): { state: ViewState; word: string } {
   // Somebody wrote to the database who has not the hub's key; or the hub has not read it again yet.
   if (!probe.trusted) return { state: 'unknown', word: 'not trusted' };
   if (probe.status === 'revoked') return { state: 'off', word: 'revoked' };
@@ -188,7 +188,10 @@ export const ProbeRow = (props: { probe: PageProbe; region: string; admin: boole
   return (
     <tr data-id={probe.id} data-name={probe.name}>
       <th scope="row" class="name">
-        <bdi>{probe.name}</bdi> <span class="faint">#{probe.id}</span>
+        <a href={`/probes/${probe.id}`}>
+          <bdi>{probe.name}</bdi>
+        </a>{' '}
+        <span class="faint">#{probe.id}</span>
       </th>
       <td data-label="Region">{props.region}</td>
       <td>

@@ -3,6 +3,7 @@ import type { Evidence } from '../../shared/evidence.ts';
 import { factLines } from '../../shared/facts-words.ts';
 import type { Outcome } from '../../shared/failure.ts';
 import type { Observation, Result } from '../../shared/result.ts';
+import { clockWords } from './clock-words.ts';
 import { EvidenceParts, instantText } from './evidence.tsx';
 import { wordsOf } from './failure-words.ts';
 import { bytes, clockTime, dayTime, few, span, withUnit } from './figures.ts';
@@ -21,6 +22,8 @@ export interface ShownResult {
   readonly suspect: boolean;
   readonly seen: Omit<Observation, 'evidence'>;
   readonly slot: Pick<Result, 'kind' | 'attempts' | 'firstFailure' | 'lateBy' | 'rev'> | null;
+  /** How far the clock of its probe is ahead of hub time now, microseconds; null where it does not say. */
+  readonly clockOffsetUs: number | null;
   readonly evidence: Evidence | null;
 }
 
@@ -127,8 +130,8 @@ const Why = ({ result: { seen, suspect, slot } }: { result: ShownResult }) => {
       )}
       {suspect && (
         <p>
-          <b>~ Suspect:</b> the probe's own noise or network may have spoilt it. It is kept and shown, and
-          never votes.
+          <b>~ Suspect:</b> the probe's own noise or network may have spoilt it.
+          {slot && ' It is kept and shown, and never votes.'}
         </p>
       )}
     </div>
@@ -193,6 +196,7 @@ const CheckFacts = ({ result }: { result: ShownResult }) => {
     ],
     ['Started', scheduledAt === null ? instantMs(startedAt) : null],
     ['Probe', result.probe ?? 'one that is no longer trusted'],
+    ['Clock', clockWords(result.clockOffsetUs)],
     ['Reached', reachedText(seen)],
     ['Status', seen.status === null ? null : String(seen.status)],
     ['HTTP', seen.httpVersion],

@@ -1,11 +1,18 @@
 import type { Result } from '../../shared/result.ts';
 import type { OrderAnswerRow } from '../store/list-order-answers.ts';
 import type { Registry } from '../trust/registry.ts';
+import type { PageProbe } from './board.ts';
 import type { ShownResult } from './result-line.tsx';
 
 type Names = Pick<Registry, 'regionById' | 'probeById'>;
+type Clocks = ReadonlyMap<number, number | null>;
 
-export function shownOfResult(registry: Names, result: Result): ShownResult {
+/** By probe: how far its machine's clock is ahead of hub time. */
+export function clocksOf(probes: readonly PageProbe[]): Clocks {
+  return new Map(probes.map(({ id, clockOffsetUs }) => [id, clockOffsetUs]));
+}
+
+export function shownOfResult(registry: Names, clocks: Clocks, result: Result): ShownResult {
   const { scheduledAt, startedAt, suspect } = result;
   return {
     ...namesOf(registry, result),
@@ -14,12 +21,13 @@ export function shownOfResult(registry: Names, result: Result): ShownResult {
     suspect,
     seen: result,
     slot: result,
+    clockOffsetUs: clocks.get(result.probeId) ?? null,
     evidence: null,
   };
 }
 
 /** What a probe answered was read by a schema, but for what only this Parallax's own newest probes say. */
-export function shownOfAnswer(registry: Names, row: OrderAnswerRow): ShownResult {
+export function shownOfAnswer(registry: Names, clocks: Clocks, row: OrderAnswerRow): ShownResult {
   const { startedAt, suspect, observation } = row.answer;
   return {
     ...namesOf(registry, row),
@@ -28,6 +36,7 @@ export function shownOfAnswer(registry: Names, row: OrderAnswerRow): ShownResult
     suspect,
     seen: observation,
     slot: null,
+    clockOffsetUs: clocks.get(row.probeId) ?? null,
     evidence: null,
   };
 }
