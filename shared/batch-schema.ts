@@ -1,6 +1,6 @@
 /**
  * Avro schemas of the batch, by version: the number in the message's `schema` header. A version that was ever
- * released is never edited; a new one only adds fields with defaults.
+ * released is never edited; a new one adds fields with defaults, or is a form of its own with a reader of its own.
  */
 const nullable = (type: unknown) => ['null', type];
 
@@ -63,7 +63,7 @@ const gap = {
   ],
 };
 
-const batchOf = (fields: readonly object[]) => ({
+const batchWith = (...results: readonly object[]) => ({
   type: 'record',
   name: 'Batch',
   namespace: 'parallax',
@@ -75,10 +75,13 @@ const batchOf = (fields: readonly object[]) => ({
     { name: 'leaseVersion', type: 'long' },
     { name: 'sealedAt', type: 'long' },
     { name: 'base', type: 'long' },
-    { name: 'results', type: { type: 'array', items: { type: 'record', name: 'Result', fields } } },
+    ...results,
     { name: 'gaps', type: { type: 'array', items: gap }, default: [] },
   ],
 });
+
+const batchOf = (fields: readonly object[]) =>
+  batchWith({ name: 'results', type: { type: 'array', items: { type: 'record', name: 'Result', fields } } });
 
 const v1 = batchOf(resultFields);
 const v2 = batchOf([
@@ -88,8 +91,19 @@ const v2 = batchOf([
   { name: 'evidence', type: nullable('string'), default: null },
 ]);
 
-export const batchSchemas: Readonly<Record<number, object>> = { 1: v1, 2: v2 };
-export const currentBatchSchema = 2;
+/** See batch-columns.ts. */
+const v3 = batchWith(
+  { name: 'numbers', type: { type: 'array', items: 'long' } },
+  { name: 'texts', type: { type: 'array', items: 'string' } },
+  { name: 'certificates', type: { type: 'array', items: 'long' } },
+  { name: 'fingerprints', type: 'bytes' },
+  { name: 'ipv4', type: 'bytes' },
+);
+
+export const batchSchemas: Readonly<Record<number, object>> = { 1: v1, 2: v2, 3: v3 };
+export const currentBatchSchema = 3;
+/** From this one on results stand in columns; up to the one before, each is a record. */
+export const firstColumnSchema = 3;
 /** Read by every hub there is, also by one that does not say what it reads. */
 export const oldestBatchSchema = 1;
 

@@ -1,11 +1,12 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
-import { batchSchemas, currentBatchSchema } from './batch-schema.ts';
+import { type Columns, fromColumns, resultColumns, toColumns, type WireResult } from './batch-columns.ts';
+import { batchSchemas, currentBatchSchema, firstColumnSchema } from './batch-schema.ts';
 import { boundArrays } from './bounded-arrays.ts';
 import { isEvidence } from './evidence.ts';
 import { factsText, readFacts } from './facts.ts';
 import { type FailureCode, failureTable, isFailureCode, outcomes } from './failure.ts';
-import { type Result, resultKinds } from './result.ts';
+import { type Result, resultKinds, type TlsFacts } from './result.ts';
 
 export const maxBatchResults = 500;
 /** Most bytes of a batch's value on the wire. */
@@ -65,14 +66,20 @@ export class BatchError extends Error {
 /** More than a batch may hold, so that one with a few too many is told by its number. */
 const mostArrayItems = 4 * maxBatchResults;
 
-const typeOf = (schema: object) =>
-  avro.Type.forSchema(schema as avro.Schema, { typeHook: boundArrays(mostArrayItems) });
+const typeOf = (schema: object, mostItems: number) =>
+  avro.Type.forSchema(schema as avro.Schema, { typeHook: boundArrays(mostItems) });
 const types = new Map(
-  Object.entries(batchSchemas).map(([version, schema]) => [Number(version), typeOf(schema)]),
+  Object.entries(batchSchemas).map(([version, schema]) => {
+    const mostItems = Number(version) < firstColumnSchema ? mostArrayItems : mostArrayItems * resultColumns;
+    return [Number(version), typeOf(schema, mostItems)];
+  }),
 );
-const writer = typeOf(batchSchemas[currentBatchSchema] ?? {});
-const readers = new Map(
-  [...types].map(([version, type]) => [String(version), { type, resolver: writer.createResolver(type) }]),
+/** Rows of all versions are read as those of the newest that has rows. */
+const rowReader = types.get(firstColumnSchema - 1) as avro.Type;
+const rowResolvers = new Map(
+  [...types]
+    .filter(([version]) => version < firstColumnSchema)
+    .map(([version, type]) => [version, rowReader.createResolver(type)]),
 );
 
 /**
@@ -83,20 +90,13 @@ export function encodeBatch(batch: Batch, schema = currentBatchSchema): Uint8Arr
   const type = types.get(schema);
   if (!type) throw new BatchError('schema_unknown', `batch schema ${schema} is not known here`);
   const base = batch.results.reduce((least, result) => Math.min(least, result.scheduledAt), batch.sealedAt);
-  const raw = type.toBuffer({
-    ...batch,
-    stream: Buffer.from(batch.stream, 'hex'),
-    base,
-    results: batch.results.map((result) => ({
-      ...result,
-      scheduled: result.scheduledAt - base,
-      failureCode: result.failure?.code ?? null,
-      failureMessage: result.failure?.message ?? null,
-      facts: result.facts && factsText(result.facts),
-    })),
-  });
+  const rows = batch.results.map((result) => rowOf(result, base));
+  const stream = Buffer.from(batch.stream, 'hex');
+  const inColumns = schema >= firstColumnSchema;
+  const raw = type.toBuffer({ ...batch, stream, base, ...(inColumns ? toColumns(rows) : { results: rows }) });
   const value = zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
-  if (value.length > maxBatchBytes || raw.length > maxInflatedBytes) {
+  const inflated = inColumns ? writtenOut(rows) : raw.length;
+  if (value.length > maxBatchBytes || Math.max(raw.length, inflated) > maxInflatedBytes) {
     throw new BatchError(
       'too_large',
       `a batch of ${batch.results.length} results takes ${value.length} bytes`,
@@ -105,11 +105,39 @@ export function encodeBatch(batch: Batch, schema = currentBatchSchema): Uint8Arr
   return value;
 }
 
+function rowOf(result: Result, base: number): WireResult {
+  const { failure, facts } = result;
+  return {
+    endpointId: result.endpointId,
+    rev: result.rev,
+    kind: result.kind,
+    scheduled: result.scheduledAt - base,
+    lateBy: result.lateBy,
+    attempts: result.attempts,
+    outcome: result.outcome,
+    failureCode: failure ? failure.code : null,
+    failureMessage: failure ? failure.message : null,
+    firstFailure: result.firstFailure,
+    suspect: result.suspect,
+    status: result.status,
+    httpVersion: result.httpVersion,
+    remoteIp: result.remoteIp,
+    redirects: result.redirects,
+    timings: result.timings,
+    bytes: result.bytes,
+    truncated: result.truncated,
+    tls: result.tls,
+    // Results that an older probe left in its spool know neither.
+    facts: facts ? factsText(facts) : null,
+    evidence: result.evidence ?? null,
+  };
+}
+
 /** A batch as far as this code can read it. */
 export interface OpenedBatch extends Batch {
   /** Results whose words are not known here, as a newer probe's may be: `wire` is what stands in the record. */
   readonly refused: readonly { readonly why: string; readonly wire: unknown }[];
-  /** Of the record, before it was compressed: about what it takes in memory. */
+  /** Of the record, before it was compressed, with what it names several times counted each time: about what it takes in memory. */
   readonly inflatedBytes: number;
 }
 
@@ -122,8 +150,9 @@ export function decodeBatch(value: Uint8Array, schemaVersion: string): Batch {
 
 /** As decodeBatch, but a result that cannot be understood does not spoil the others. */
 export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch {
-  const reader = readers.get(schemaVersion);
-  if (!reader)
+  const version = /^[1-9]\d{0,3}$/.test(schemaVersion) ? Number(schemaVersion) : 0;
+  const type = types.get(version);
+  if (!type)
     throw new BatchError('schema_unknown', `batch schema ${schemaVersion.slice(0, 20)} is not known here`);
   if (value.length > maxBatchBytes) throw new BatchError('too_large', `${value.length} bytes`);
   let raw: Buffer;
@@ -132,17 +161,23 @@ export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch
   } catch (error) {
     throw new BatchError('inflate', error instanceof Error ? error.message : String(error));
   }
-  let wire: WireBatch;
+  const inColumns = version >= firstColumnSchema;
+  let wire: WireHead;
+  let rows: readonly WireResult[];
   try {
-    wire = writer.fromBuffer(raw, reader.resolver) as WireBatch;
+    const read = inColumns ? type.fromBuffer(raw) : rowReader.fromBuffer(raw, rowResolvers.get(version));
+    wire = read as WireHead;
+    rows = inColumns ? fromColumns(read as Columns) : (read as { results: WireResult[] }).results;
   } catch (error) {
     throw new BatchError('decode', error instanceof Error ? error.message : String(error));
   }
-  if (wire.results.length > maxBatchResults)
-    throw new BatchError('too_large', `${wire.results.length} results`);
+  if (rows.length > maxBatchResults) throw new BatchError('too_large', `${rows.length} results`);
+  const inflatedBytes = inColumns ? Math.max(raw.length, writtenOut(rows)) : raw.length;
+  if (inflatedBytes > maxInflatedBytes)
+    throw new BatchError('too_large', `${inflatedBytes} bytes with each text where it is named`);
   const results: Result[] = [];
   const refused: { why: string; wire: unknown }[] = [];
-  for (const result of wire.results) {
+  for (const result of rows) {
     const why = unknownWord(result) ?? unreadable(result);
     if (why === null) results.push(resultFromWire(result, wire));
     else refused.push({ why, wire: result });
@@ -157,7 +192,7 @@ export function openBatch(value: Uint8Array, schemaVersion: string): OpenedBatch
     results,
     gaps: wire.gaps.map((gap) => ({ ...gap })),
     refused,
-    inflatedBytes: raw.length,
+    inflatedBytes,
   };
 }
 
@@ -176,20 +211,29 @@ function unreadable({ facts, evidence }: WireResult): string | null {
   return null;
 }
 
-type WireResult = Omit<Result, 'failure' | 'scheduledAt' | 'startedAt' | 'regionId' | 'probeId' | 'facts'> & {
-  readonly facts: string | null;
-  readonly scheduled: number;
-  readonly failureCode: string | null;
-  readonly failureMessage: string | null;
-};
-type WireBatch = Omit<Batch, 'stream' | 'results'> & {
-  readonly stream: Buffer;
-  readonly base: number;
-  readonly results: readonly WireResult[];
-};
+/** Numbers and the like of a result; its texts come on top. */
+const bareBytes = 100;
 
-function resultFromWire(wire: WireResult, batch: WireBatch): Result {
-  const { failureMessage, scheduled } = wire;
+/** Names a text once and it is short, five hundred times and it is not: what such results would take as rows, about. */
+function writtenOut(rows: readonly WireResult[]): number {
+  let bytes = 0;
+  for (const row of rows) {
+    const { tls } = row;
+    bytes += bareBytes + row.kind.length + row.outcome.length + lengthOf(row.remoteIp);
+    bytes += lengthOf(row.failureCode) + lengthOf(row.failureMessage) + lengthOf(row.firstFailure);
+    bytes += lengthOf(row.httpVersion) + lengthOf(row.facts) + lengthOf(row.evidence);
+    if (tls) bytes += tls.version.length + tls.cipher.length + tls.issuer.length + tls.fingerprint.length;
+  }
+  return bytes;
+}
+
+const lengthOf = (text: string | null) => (text === null ? 0 : text.length);
+
+type WireHead = Omit<Batch, 'stream' | 'results'> & { readonly stream: Buffer; readonly base: number };
+
+function resultFromWire(wire: WireResult, batch: WireHead): Result {
+  const { failureMessage, scheduled, timings, tls } = wire;
+  const { dns, connect, wait, transfer, total } = timings;
   const failureCode = wire.failureCode as FailureCode | null;
   const scheduledAt = batch.base + scheduled;
   return {
@@ -212,12 +256,16 @@ function resultFromWire(wire: WireResult, batch: WireBatch): Result {
     httpVersion: wire.httpVersion,
     remoteIp: wire.remoteIp,
     redirects: wire.redirects,
-    timings: { ...wire.timings },
+    timings: { dns, connect, tls: timings.tls, wait, transfer, total },
     bytes: wire.bytes,
     truncated: wire.truncated,
-    tls: wire.tls === null ? null : { ...wire.tls },
+    tls: tls && copyOf(tls),
     facts: wire.facts === null ? null : readFacts(wire.facts),
     evidence: wire.evidence,
     lateBy: wire.lateBy,
   };
+}
+
+function copyOf({ version, cipher, notAfter, issuer, fingerprint }: TlsFacts): TlsFacts {
+  return { version, cipher, notAfter, issuer, fingerprint };
 }

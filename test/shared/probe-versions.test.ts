@@ -47,6 +47,7 @@ describe('the batch schema that both sides know', () => {
     [[1], 1],
     [[1, 2], 2],
     [[2, 1, 99], 2],
+    [[1, 2, 3], 3],
     [[99], 1],
     [Object.keys(batchSchemas).map(Number), currentBatchSchema],
   ])('a hub reads %j: %i', (read, common) => expect(commonBatchSchema(read)).toBe(common));

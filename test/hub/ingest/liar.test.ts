@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { IncomingBatch } from '../../../hub/ingest/bus.ts';
 import { maxStreamsPerProbe } from '../../../hub/store/lock-streams.ts';
 import { openBatch, type SealedBatch } from '../../../shared/batch.ts';
-import { batchSchemas, currentBatchSchema } from '../../../shared/batch-schema.ts';
+import { batchSchemas, currentBatchSchema, firstColumnSchema } from '../../../shared/batch-schema.ts';
 import {
   batchOf,
   makeScene,
@@ -236,7 +236,8 @@ describe('what a liar leaves behind', () => {
   test('a hundred results of two megabytes each are kept in words', async () => {
     scene = await makeScene({ maxRows: 5000, maxMs: 500 });
     const probe = await scene.probe('eu-west');
-    const type = avro.Type.forSchema(batchSchemas[currentBatchSchema] as avro.Schema);
+    const rows = firstColumnSchema - 1;
+    const type = avro.Type.forSchema(batchSchemas[rows] as avro.Schema);
     const huge = (seq: number, stream: string) => {
       const { results, ...rest } = batchOf(probe, { stream, seq });
       const { scheduledAt, failure: _, ...result } = resultOf(probe, scene.nowUs);
@@ -246,7 +247,7 @@ describe('what a liar leaves behind', () => {
         base: scheduledAt,
         results: [{ ...result, scheduled: 0, failureCode: '😀'.repeat(500_000), failureMessage: null }],
       };
-      return sealBytes(probe, stream, zstdCompressSync(type.toBuffer(wire)));
+      return sealBytes(probe, stream, zstdCompressSync(type.toBuffer(wire)), rows);
     };
     const stream = newStream();
     await ingest(...Array.from({ length: 64 }, (_, n) => huge(n + 1, stream)));

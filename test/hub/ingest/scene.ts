@@ -182,7 +182,12 @@ export function seal(probe: TestProbe, batch: Batch): SealedBatch {
   return sealBytes(probe, batch.stream, value);
 }
 
-export function sealBytes(probe: TestProbe, stream: string, value: Uint8Array): SealedBatch {
+export function sealBytes(
+  probe: TestProbe,
+  stream: string,
+  value: Uint8Array,
+  schema = currentBatchSchema,
+): SealedBatch {
   const sig = signBytes(probe.privateKey, value);
-  return { key: stream, value, headers: { kid: probe.kid, sig, schema: String(currentBatchSchema) } };
+  return { key: stream, value, headers: { kid: probe.kid, sig, schema: String(schema) } };
 }

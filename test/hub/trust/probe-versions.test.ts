@@ -8,7 +8,7 @@ import { type LeaseScene, leaseScene } from './lease-scene.ts';
 
 const nowS = Math.floor(Date.now() / 1000);
 const day = 86_400;
-const terms = { batchSchemas: [1, 2], newest: '1.4.0', oldest: '1.2.0' };
+const terms = { batchSchemas: [1, 2, 3], newest: '1.4.0', oldest: '1.2.0' };
 
 describe('the days of grace', () => {
   let database: TestDatabase;
@@ -27,7 +27,7 @@ describe('the days of grace', () => {
   test('count from the first hub that wanted probes so new, over restarts, replicas and steps back', async () => {
     const first = await read('1.2.0', nowS);
     expect(first).toMatchObject({ newest: '1.4.0', oldest: '1.2.0', refusedFrom: nowS + 30 * day });
-    expect(first.batchSchemas).toEqual([1, 2]);
+    expect(first.batchSchemas).toEqual([1, 2, 3]);
     expect((await read('1.2.0', nowS + 40 * day)).refusedFrom).toBe(nowS + 30 * day);
     expect((await read('1.1.0', nowS + 41 * day)).refusedFrom).toBe(nowS + 71 * day);
     expect((await read('1.2.0', nowS + 42 * day)).refusedFrom).toBe(nowS + 30 * day);

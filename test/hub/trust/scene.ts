@@ -34,7 +34,7 @@ import { quiet } from '../ingest/scene.ts';
 
 /** What a hub says whose probes are all new enough. */
 export const anyProbe = {
-  batchSchemas: [1, 2],
+  batchSchemas: [1, 2, 3],
   newest: '0.1.0',
   oldest: '0.1.0',
   refusedFrom: 4_000_000_000,
