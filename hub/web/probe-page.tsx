@@ -88,7 +88,7 @@ function linesOf(probe: PageProbe, now: number): readonly (readonly [string, Chi
       'Noise',
       noiseUs === null
         ? unsaid
-        : `${withUnit(noiseUs)}: so much of a time may be this probe's own; results taken in more than it allows are suspect`,
+        : `${withUnit(noiseUs)} of what it measures may be its own; above its limit results are suspect`,
     ],
     ['Capacity', capacity === null ? unsaid : `${whole(capacity)} checks/s: the hub gives it shards by this`],
     [

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, statfs } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { access, open, readFile, rm, statfs } from 'node:fs/promises';
 import { availableParallelism, networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Finding, fail, ok, warn } from '../../shared/doctor.ts';
 import { formatBytes } from '../../shared/duration.ts';
@@ -49,10 +50,23 @@ export async function lookAtDisk(dataDir: string, spoolMaxBytes: number): Promis
     return [ok('disk', seen)];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT')
-      return [warn('disk', `there is no folder ${dataDir} yet`, 'the probe makes it when it starts')];
+    if (code === 'ENOENT') return [await lookAbove(dataDir)];
     return [fail('disk', folderProblem(dataDir, error), 'without it a probe cannot start')];
   }
+}
+
+/** Whether the probe can make its folder when it starts. */
+async function lookAbove(dataDir: string): Promise<Finding> {
+  let above = dirname(dataDir);
+  while (!existsSync(above) && above !== dirname(above)) above = dirname(above);
+  const writable = await access(above, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  const seen = `there is no folder ${dataDir} yet`;
+  if (writable) return ok('disk', `${seen}: the probe makes it when it starts`);
+  const todo = `let it write in ${above} (its number here is ${process.getuid?.() ?? 'unknown'}), or name another folder with --data`;
+  return fail('disk', `${seen}, and this user may not make it`, todo);
 }
 
 /** One socket a check that runs, and some. */
@@ -110,7 +124,10 @@ export async function lookAtPing(): Promise<readonly Finding[]> {
       code === 'ENOENT'
         ? 'install iputils-ping: without it ping:// endpoints are skipped as probe.unable'
         : 'let this user send them: `sysctl -w net.ipv4.ping_group_range="0 2147483647"`, or give ping cap_net_raw';
-    const why = code === 'ENOENT' ? 'there is no ping program' : stderr.trim().split('\n')[0] || 'ping fails';
+    // Its first line tells only which kind of socket it tried.
+    const lines = stderr.trim().split('\n');
+    const said = lines.find((line) => /not permitted|denied/i.test(line)) ?? lines[0];
+    const why = code === 'ENOENT' ? 'there is no ping program' : said || 'ping fails';
     return [warn('ping', why, todo)];
   }
 }
