@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createSession } from '../../../hub/trust/sessions.ts';
 import { startProbe, tempFolder } from '../../probe/start-probe.ts';
 import { type HubScene, startHubScene } from '../hub-scene.ts';
+import { until } from '../ingest/until.ts';
 import { axeFindings, chromiumPath, launchBrowser, overflow, signedIn } from './browser.ts';
 
 // As the build does (deploy/web.mjs): the bundled files in place of the empty list.
@@ -58,6 +59,14 @@ describe.skipIf(!chromiumPath)('a check on demand in a browser', () => {
     target = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     await probeIn('eu-west');
     await probeIn('us-east');
+    // The page ticks regions whose probes the hub has seen: it looks now and then.
+    const { page, context } = await open('/check');
+    const ticked = async () => {
+      await page.reload();
+      return (await page.locator('[name="regions"]:checked').count()) === 2;
+    };
+    await until(ticked, 60_000);
+    await context.close();
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
